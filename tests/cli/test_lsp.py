@@ -82,6 +82,7 @@ def _with_editor(session: Session) -> None:
     asyncio.run(asyncio.wait_for(run(), 60))
 
 
+@pytest.mark.process
 def test_lsp_session_answers_diagnostics_hover_and_definition() -> None:
     async def session(editor: Editor) -> None:
         assert await editor.open(ROUTED) == []
@@ -104,6 +105,7 @@ def test_lsp_session_answers_diagnostics_hover_and_definition() -> None:
     _with_editor(session)
 
 
+@pytest.mark.process
 def test_lsp_hover_in_yolov4_answers_within_100_ms() -> None:
     async def session(editor: Editor) -> None:
         assert await editor.open((ROOT / "cfgs" / "yolov4.cfg").read_text("utf-8")) == []

@@ -82,7 +82,7 @@ def test_anchors_command_of_tiny_boxes_prints_no_zero(
     assert len(anchors) == 4
     assert min(map(np.float32, anchors)) > 0
     assert "nan" not in err
-    assert 0 < float(err.partition("overlap ")[2].rstrip("%\n")) <= 100
+    assert 0 < float(err.partition("IoU ")[2].rstrip("%\n")) <= 100
 
 
 def test_find_anchors_of_too_few_objects_raises(tmp_path: Path) -> None:

@@ -60,12 +60,12 @@ def test_region_classfix_trains_classes_of_predictors_near_a_box(classfix: int) 
 def test_check_loss_names_the_head_whose_cost_is_not_finite(costs: tuple[float, float], head: int) -> None:
     model = darkparse.load(TWO_HEADS)
     values = torch.tensor(costs)
-    loss = Loss(values.sum(), {1: values[0], 4: values[1]}, {})
+    loss = Loss(values.sum(), {1: values[0], 4: values[1]}, {}, {}, {})
     x = torch.zeros(2, 3, 8, 8)
     x[1] = 1e6
     with pytest.raises(darkparse.DarkparseError, match=rf"batch 7: the loss of layer {head} \[yolo\].*b\.png\. .*last"):
         check_loss(model, 7, x, ["a.png", "b.png"], loss, Path("last"))
-    check_loss(model, 7, x, ["a.png", "b.png"], Loss(torch.tensor(1.0), {1: values[0]}, {}), "last")
+    check_loss(model, 7, x, ["a.png", "b.png"], Loss(torch.tensor(1.0), {1: values[0]}, {}, {}, {}), "last")
 
 
 def test_trainer_without_max_batches_needs_batches(tmp_path: Path) -> None:
