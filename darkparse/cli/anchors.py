@@ -9,7 +9,7 @@ import click
 from darkparse.cli.common import SizeType, dialect_option, slow_notice, stderr
 from darkparse.cli.help import HelpCommand
 from darkparse.cli.output import format_option, print_document
-from darkparse.datasets.data_file import DataFile
+from darkparse.datasets.data_yaml import open_dataset
 from darkparse.layers.dialect import DIALECTS
 
 
@@ -38,7 +38,7 @@ def command(data: str, clusters: int, size: Any, seed: int, dialect: str, form: 
     """
     from darkparse.training.data.anchors import find_anchors
 
-    files = DataFile.read(data)
+    files = open_dataset(data)
     chosen_dialect = DIALECTS.get(dialect) or files.guess_dialect()
     with slow_notice("reading labels"):
         height, width = size if isinstance(size, tuple) else (size, size)

@@ -16,7 +16,7 @@ from darkparse.cli.common import CfgType, network_options, stderr, stdout
 from darkparse.cli.help import HelpCommand
 from darkparse.cli.jobs import takes
 from darkparse.cli.output import format_option, print_document
-from darkparse.datasets.data_file import DataFile
+from darkparse.datasets.data_yaml import DATA_SUFFIXES, open_dataset
 from darkparse.diagnostics.diagnostic import MAX_PRINTED_DIAGNOSTICS, Diagnostic, sort_diagnostics
 from darkparse.errors import CfgError, DarkparseError
 from darkparse.layers.dialect import DIALECTS
@@ -66,7 +66,7 @@ def command(job: CheckJob) -> None:
       darkparse check yolov4.cfg cfgs/
       darkparse check my.data my.cfg
     """
-    data = [str(path) for path in job.cfgs if str(path).endswith(".data")]
+    data = [str(path) for path in job.cfgs if str(path).endswith(DATA_SUFFIXES)]
     # Here --strict only affects the exit status, because warnings are findings in any case.
     options, training = replace(job.compile_options, strict=False), job.training or bool(data)
     results: list[CfgResult] = [
@@ -184,7 +184,7 @@ def _check_data(path: str, network: Network | None, dialect: str | None, *, deco
     console = stderr()
     progress = partial(track, description="checking", console=console, transient=True, disable=not console.is_terminal)
     try:
-        data = check_data(DataFile.read(path), DIALECTS.get(dialect or "auto"), network, progress, decode=decode)
+        data = check_data(open_dataset(path), DIALECTS.get(dialect or "auto"), network, progress, decode=decode)
     except DarkparseError as problem:
         return DatasetResult(path, (Diagnostic("error", "unreadable", str(problem)),), network)
     return DatasetResult(path, tuple(data.diagnostics), network, data)

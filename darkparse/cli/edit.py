@@ -23,7 +23,7 @@ from darkparse.cli.common import (
 )
 from darkparse.cli.help import HelpCommand
 from darkparse.cli.jobs import takes
-from darkparse.datasets.data_file import DataFile
+from darkparse.datasets.data_yaml import open_dataset
 from darkparse.diagnostics import Diagnostic
 from darkparse.network import to_cfg
 from darkparse.network.anchor_lint import lint_anchors, repair_masks
@@ -140,7 +140,7 @@ def _prepare(job: EditJob, network: Network) -> tuple[Network, list[str]]:
     from darkparse.training.data.anchors import fit_anchors
     from darkparse.training.preparation import prepare
 
-    files, messages = DataFile.read(str(job.data)), []
+    files, messages = open_dataset(str(job.data)), []
     anchors = None
     if job.fit_anchors:
         with slow_notice("reading labels"):

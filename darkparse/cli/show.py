@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING
 
 import click
 
+from darkparse._utils.text import pluralize
 from darkparse.cli.common import cfg_argument, compile_cfg, network_options, print_table, stdout
 from darkparse.cli.help import HelpCommand
 from darkparse.cli.jobs import takes
 from darkparse.cli.output import format_option, print_document
+from darkparse.network.analysis.memory import compute_training_memory
 from darkparse.network.compile_options import CompileOptions
+from darkparse.network.training import bind_net_training
 from darkparse.views.layer_info import layer_facts
 from darkparse.views.overlay import OVERLAYS
 from darkparse.views.text.table import shrink_widths, table, totals, wrap_text
@@ -41,6 +44,7 @@ class ShowJob:
     compile_options: CompileOptions
     form: str
     columns: str
+    batch: int | None
 
 
 @click.command(name="show", cls=HelpCommand)
@@ -54,6 +58,7 @@ class ShowJob:
     show_default=False,
     help=f"More columns: {', '.join(OVERLAYS)} (comma-separated).",
 )
+@click.option("--batch", type=click.IntRange(1), metavar="N", help="Memory for training with mini-batches of N images.")
 @takes(ShowJob)
 def command(job: ShowJob) -> None:
     """Print a table of layers.
@@ -92,7 +97,25 @@ def command(job: ShowJob) -> None:
             lambda out: as_table(rows, more, without=out, width=console.width), ("BFLOPs", "parameters", "input")
         )
         console.print(f"{network.name}: {totals(network)}", soft_wrap=True)
+        if job.batch is not None:
+            console.print(_describe_training_memory(network, job.batch), soft_wrap=True)
         console.print(f"dialect {network.dialect.name}: {network.dialect_reason}", style="dim", soft_wrap=True)
+
+
+def _describe_training_memory(network: Network, images: int) -> str:
+    memory = compute_training_memory(network, moments=2 if bind_net_training(network, quiet=True).adam else 1)
+    parts = {
+        "parameters": memory.parameters,
+        "gradients": memory.gradients,
+        "optimizer state": memory.optimizer,
+        "outputs": images * memory.outputs,
+    }
+    total = f"{memory.minimum(images) / 1e6:,.0f} MB"
+    sizes = ", ".join(f"{name} {size / 1e6:,.0f} MB" for name, size in parts.items())
+    return (
+        f"training with mini-batches of {pluralize(images, 'image')}: at least {total} ({sizes}); this is a lower "
+        "bound, libraries and temporary values need more"
+    )
 
 
 def _extra_columns(network: Network, names: str) -> dict[str, tuple[str, ...]]:

@@ -21,7 +21,7 @@ from darkparse.cli.help import HelpCommand
 from darkparse.cli.jobs import takes
 from darkparse.cli.output import replace_non_finite
 from darkparse.cli.progress import Progress
-from darkparse.datasets.data_file import DataFile
+from darkparse.datasets.data_yaml import open_dataset
 from darkparse.errors import DarkparseError
 from darkparse.network.compile_options import CompileOptions
 from darkparse.training.data.processes import start_fork_server
@@ -163,7 +163,7 @@ def _make_trainer(job: TrainJob, network: Network, device: torch.device) -> Trai
     default_workers = min(cores // 4 if device.type == "cpu" else cores, MAX_WORKERS)
     trainer = Trainer(
         model,
-        DataFile.read(job.data),
+        open_dataset(job.data),
         seed=job.seed,
         workers=default_workers if job.workers is None else job.workers,
         batches=job.batches if job.dry_run is None else 1,

@@ -9,7 +9,8 @@ from functools import cache
 from importlib import resources
 from pathlib import Path
 
-from darkparse.datasets.data_file import DataFile, read_lines
+from darkparse.datasets.data_file import read_lines
+from darkparse.datasets.data_yaml import DATA_SUFFIXES, open_dataset
 from darkparse.errors import DarkparseError
 from darkparse.layers.tree import read_tree
 from darkparse.network import Network
@@ -83,8 +84,8 @@ def read_names(path: str | os.PathLike[str]) -> tuple[str, ...]:
     Empty lines at the end are ignored.
     """
     path = Path(path)
-    if path.suffix == ".data":
-        data = DataFile.read(path)
+    if path.suffix in DATA_SUFFIXES:
+        data = open_dataset(path)
         return data.names if "names" in data.options else data.labels  # classifiers have `labels` (classifier.c)
     return read_lines(path, MAX_TEXT_BYTES)
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from darkparse._utils.memory import free_memory
 from darkparse.datasets.data_file import DataFile
+from darkparse.datasets.data_yaml import open_dataset
 from darkparse.datasets.image_files import Size
 from darkparse.errors import DarkparseError
 from darkparse.layers.augmentation import Augmentation, HeadAugmentation
@@ -82,7 +83,7 @@ def batches(
     """
     import torch
 
-    data = files if isinstance(files, DataFile) else DataFile.read(files)
+    data = files if isinstance(files, DataFile) else open_dataset(files)
     loader = Loader(network, data, seed, fixed_size, cache_budget(max(1, workers) * world))
     first = start * loader.subdivisions + rank
     numbers = count(first, world)
