@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch.nn import functional as F
 
 import darkparse
 from darkparse.cli import main
+from darkparse.detect.engines.engine import ENGINES
 from darkparse.layers.activations import ACTIVATIONS
 from darkparse.layers.yolo_heads import Yolo
 from darkparse.weights.checkpoints import IgnoredValue
@@ -288,6 +290,24 @@ def test_read_checkpoint_with_numpy_values_builds_none_of_them(tmp_path: Path, m
     monkeypatch.setattr(IgnoredValue, "__init__", lambda self, *arguments: built.append(arguments))
     lower_case("yolor-one-head", tmp_path, "train")
     assert len(built) >= 2
+
+
+@pytest.mark.parametrize("engine", [name for name in ENGINES if name != "torch" and find_spec(name)])
+@pytest.mark.parametrize("name", ["yolor-three-heads", "weighted-shortcut", "mobile-small"])
+def test_lowered_network_detects_the_same_on_every_engine(name: str, engine: str, tmp_path: Path) -> None:
+    _, meta = load_case(name)
+    network, arrays = darkparse.lower(FOLDER / f"{name}.cfg", save_state(tmp_path / "x.pt", make_state(name, meta)))
+    image = make_input(name, meta)[0].numpy().transpose(1, 2, 0)
+    settings = darkparse.DetectionSettings(threshold=0.3)
+    found = [
+        list(darkparse.Detector.load(network, arrays, engine=other).detect(image, settings))
+        for other in ("torch", engine)
+    ]
+    assert len(found[0]) == len(found[1]) > 0
+    for first, second in zip(*found, strict=True):
+        assert first.class_id == second.class_id
+        assert abs(first.score - second.score) < 1e-4
+        np.testing.assert_allclose(first.box, second.box, rtol=1e-3, atol=1e-4)
 
 
 def test_lower_command_writes_both_files_and_they_detect(tmp_path: Path) -> None:
