@@ -39,6 +39,9 @@ if TYPE_CHECKING:
 
 Layout = Literal["darkparse", "graphviz"]
 SUFFIXES = ("svg", "png", "pdf", "html", "dot", "gv", "mmd", "md")
+FITTED = 'style="max-width:100%;height:auto"'
+ZOOM_STYLE = "<style>.darkparse-zoom:checked~div svg{max-width:none!important}</style>"
+"""Rule that shows diagrams in a notebook at full size while a box is checked, without a script."""
 DPI = 150
 """Default PNG resolution in DPI. At 96, small text is hard to read when the whole page is visible."""
 
@@ -174,10 +177,19 @@ class Diagram:
         return render(self.graph, form, self.dpi)
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
-        """Return the diagram for notebooks, limited to the width of the cell."""
+        """Return the diagram for notebooks, limited to the width of the cell; as HTML with overview and zoom."""
         # Graphviz writes an XML declaration before the element.
-        element = self.svg().partition("<svg ")[2]
-        return {"image/svg+xml": f'<svg style="max-width:100%;height:auto" {element}', "text/plain": repr(self)}
+        element = f"<svg {FITTED} {self.svg().partition('<svg ')[2]}"
+        return {"text/html": self._html_cell(element), "image/svg+xml": element, "text/plain": repr(self)}
+
+    def _html_cell(self, element: str) -> str:
+        """Return the overview, unless the diagram is one, above the diagram, with a box that zooms to full size."""
+        overview = ""
+        if self.detail == "layers" and self.layout == "darkparse":
+            svg = svg_text(arrange_sheet(self.models, self.direction, self.overviews), self.theme, label="Stages")
+            overview = f"<div>{svg.replace('<svg ', f'<svg {FITTED} ', 1)}</div>"
+        box = '<input type="checkbox" class="darkparse-zoom" aria-label="Full size"> full size'
+        return f'{ZOOM_STYLE}{box}{overview}<div style="overflow:auto">{element}</div>'
 
     def __repr__(self) -> str:
         return f"Diagram({self.name}: {COLUMN_SEPARATOR.join(self.models[0].totals)})"
