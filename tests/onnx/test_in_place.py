@@ -216,7 +216,7 @@ def test_graph_in_another_directory_is_refused(small: Path, tmp_path_factory: py
     assert [path.name for path in other.iterdir()] == ["x.weights"]
 
 
-def test_what_has_no_place_in_a_weights_file_is_refused(small: Path) -> None:
+def test_value_without_place_in_weights_file_is_refused(small: Path) -> None:
     weights = small / "x.weights"
     model = darkparse.load(small / "x.cfg", weights)
     darkparse.save(model, small / "x.safetensors")

@@ -112,7 +112,7 @@ def test_text_and_ticks_of_a_stage_fit_into_its_box(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", CFGS)
-def test_a_strip_shows_each_layer_or_one_copy_with_its_count(path: Path) -> None:
+def test_strip_shows_each_layer_or_one_copy_with_count(path: Path) -> None:
     for box in _boxes(_draw(path)):
         shown = [item.tick.index for item in box.strip if item.tick]
         if len(shown) < len(box.stage.layers):
@@ -139,7 +139,7 @@ def test_no_type_of_an_overview_is_smaller_than_its_font(path: Path) -> None:
         ("cspx-p7-mish", 8, 505, 650),
     ],
 )
-def test_an_overview_fits_a_column_or_a_page(name: str, points: float, width: float, height: float | None) -> None:
+def test_overview_fits_column_or_page(name: str, points: float, width: float, height: float | None) -> None:
     size = _draw(_path(name)).sheet.size
     assert size[0] * points / FONT <= width
     assert height is None or size[1] * points / FONT <= height
@@ -187,14 +187,14 @@ def test_overview_names_the_blocks_of_other_families(name: str, blocks: list[str
 
 
 @needs_shared
-def test_a_convolution_before_a_stride_belongs_to_the_stage_of_its_reader() -> None:
+def test_stage_of_convolution_before_stride_is_its_readers() -> None:
     """L15 of yolov7 is a 1×1 at 160×160 that only the 3×3 with stride 2 reads, beside the pooled path."""
     network = darkparse.compile(_path("yolov7"))
     stage = next(stage for stage in find_stages(network) if 15 in stage.layers)
     assert (network.nodes[15].out_shape.h, stage.size) == (160, (80, 80))
 
 
-def test_a_convolution_before_an_upsampling_belongs_to_the_larger_scale() -> None:
+def test_stage_of_convolution_before_upsampling_is_the_larger() -> None:
     network = darkparse.compile("yolov3")
     stage = next(stage for stage in find_stages(network) if 84 in stage.layers)
     assert network.nodes[85].kind == "upsample"
@@ -220,7 +220,7 @@ def test_skips_of_an_overview_are_straight_and_dashed() -> None:
 
 
 @pytest.mark.parametrize("path", CFGS)
-def test_an_overview_is_valid_svg_with_one_link_per_stage(path: Path) -> None:
+def test_overview_is_valid_svg_with_one_link_per_stage(path: Path) -> None:
     svg = _draw(path).svg()
     links = ElementTree.fromstring(svg).findall(f".//{SVG}a")
     assert len(links) == len(_draw(path).overviews[0].stages)
@@ -228,7 +228,7 @@ def test_an_overview_is_valid_svg_with_one_link_per_stage(path: Path) -> None:
     assert {"Backbone"} <= {text.words for text in texts(svg)} or _draw(path).overviews[0].stages[0].part != "backbone"
 
 
-def test_an_overview_of_some_layers_shows_only_those() -> None:
+def test_overview_of_layer_range_shows_only_these() -> None:
     diagram = darkparse.draw("yolov3", detail="stages", layers=range(62, 85))
     shown = [index for stage in diagram.overviews[0].stages for index in stage.layers]
     assert sorted(shown) == list(range(62, 85))
@@ -245,7 +245,7 @@ def test_two_overviews_stand_side_by_side_with_marks() -> None:
 
 
 @pytest.mark.parametrize("theme", ["light", "dark", "print"])
-def test_an_overview_is_drawn_in_every_format(tmp_path: Path, theme: str) -> None:
+def test_overview_is_drawn_in_every_format(tmp_path: Path, theme: str) -> None:
     diagram = darkparse.draw("yolov3", detail="stages", theme=theme)  # type: ignore[arg-type]
     assert diagram.render(tmp_path / "a.svg").read_bytes().startswith(b"<svg")
     assert diagram.render(tmp_path / "a.html").read_bytes().startswith(b"<!doctype")
