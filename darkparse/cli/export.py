@@ -59,10 +59,10 @@ def export_options(function: F) -> F:
         (
             click.option(
                 "--heads",
-                type=click.Choice(["raw", "decoded", "nms"]),
+                type=click.Choice(["raw", "decoded", "nms", "features"]),
                 default="raw",
                 show_default=True,
-                help="Output: raw heads, decoded boxes or final detections.",
+                help="Output: raw heads, decoded boxes, final detections, or the maps before the heads.",
             ),
             click.option("--dynamic-size", is_flag=True, help="Accept any height and width divisible by the stride."),
             click.option("--fixed-batch", is_flag=True, help="Accept one image at a time instead of any number."),

@@ -200,8 +200,8 @@ def _export(
     """Write a temporary file beside the target, verify it, and rename it to the target."""
     if obstacle := torch_format.find_obstacle():
         raise DarkparseError(obstacle)
-    if heads == "nms":
-        raise DarkparseError("heads nms is for .onnx files; decoded boxes go into every other")
+    if heads in ("nms", "features"):
+        raise DarkparseError(f"heads {heads} is for .onnx files; other files support raw and decoded")
     exported = prepare_export(model, heads, dynamic_axes=dynamic_axes, half=half)
     with atomic_write(path) as partial, warnings.catch_warnings():
         # torch recommends torch.export over TorchScript, and warns about shapes that are intentionally constant.

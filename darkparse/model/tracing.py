@@ -47,13 +47,16 @@ class ExportModule(nn.Module):
         super().__init__()
         self.model, self.threshold, self.half_precision = model, threshold, half
         self.decoders: nn.ModuleList | None = None
-        if heads != "raw":
+        if heads in ("decoded", "nms"):
             self.decoders = Decoder(model.network).heads
         nodes = (model.network.nodes[i] for i in model.network.heads)
         self.thresholds_objectness = [thresholds_objectness(node, use_class_map=False) for node in nodes]
         self.heads = heads
 
     def forward(self, x: Tensor) -> Tensor | tuple[Tensor, ...]:
+        if self.heads == "features":
+            values = self.model.layer_outputs(x)
+            return tuple(values[self.model.network.nodes[i].inputs[0]] for i in self.model.network.heads)
         result = self.model(x.half() if self.half_precision else x)
         outputs = tuple(value.float() for value in (result if isinstance(result, tuple) else (result,)))
         if self.decoders is None:

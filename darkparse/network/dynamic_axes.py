@@ -11,9 +11,10 @@ from darkparse.errors import DarkparseError
 from darkparse.network import Network
 from darkparse.network.heads import get_head
 
-Heads = Literal["raw", "decoded", "nms"]
+Heads = Literal["raw", "decoded", "nms", "features"]
 HEAD_FORMS: tuple[Heads, ...] = get_args(Heads)
-"""Outputs of an exported file: the module's raw output, decoded boxes with scores, or detections after NMS."""
+"""Outputs of an exported file: the module's raw output, decoded boxes with scores, detections after NMS, or the maps
+before the heads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +39,16 @@ def check_export_form(network: Network, heads: Heads, dynamic: DynamicAxes) -> N
             f"{network.name} has no detection head: its output can only be exported as it is (heads raw)"
         )
     counts = [str(count) for count in sorted({get_head(network.nodes[i]).classes for i in network.heads})]
-    if heads != "raw" and len(counts) > 1:
+    if heads in ("decoded", "nms") and len(counts) > 1:
         raise DarkparseError(
             f"{network.name}: the heads have different numbers of classes, got {join_with_and(counts)}; expected "
             f"one number for heads {heads}\nhint: export each head as a separate output: --heads raw"
+        )
+    read_heads = [index for index in network.heads if any(index in node.inputs for node in network.nodes)]
+    if heads == "features" and read_heads:
+        raise DarkparseError(
+            f"{network.name}: layer {read_heads[0]} is a head that other layers read; expected heads at the end for "
+            "heads features"
         )
     if not dynamic.size:
         return

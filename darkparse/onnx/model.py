@@ -36,14 +36,24 @@ class NetworkGraph:
         half: Use float16 for the weights and arithmetic of layers. Inputs, outputs and all operations after the heads
             stay float32.
         fold: Fold batch norm into the weights.
+        skips_heads: Leave out the heads; the outputs are the maps that they read, in their order.
 
     Raises:
         DarkparseError: A layer cannot be exported to ONNX.
     """
 
     def __init__(
-        self, network: Network, arrays: Arrays, *, dynamic_axes: DynamicAxes, half: bool = False, fold: bool = True
+        self,
+        network: Network,
+        arrays: Arrays,
+        *,
+        dynamic_axes: DynamicAxes,
+        half: bool = False,
+        fold: bool = True,
+        skips_heads: bool = False,
     ) -> None:
+        self.outputs = tuple(network.nodes[i].inputs[0] for i in network.heads) if skips_heads else network.outputs
+        self._nodes = [node for node in network.nodes if not (skips_heads and node.index in network.heads)]
         self.network, self.dynamic_axes = network, dynamic_axes
         self.graph = Graph(network.name, "float16" if half else "float32")
         self.parameters = GraphParameters(arrays, network.dialect, fold=fold, floats=self.graph.floats)
@@ -56,14 +66,15 @@ class NetworkGraph:
 
     def _emit_layers(self) -> list[Value]:
         """Add all layers and return the network's outputs in float32."""
-        graph, values = self.graph, list[Value]()
+        graph, values = self.graph, dict[int, Value]()
         graph.scope, half = "input", graph.floats == "float16"
         first = graph.op("Cast", self.image, to=10) if half else self.image
-        for node in self.network.nodes:
+        for node in self._nodes:
             graph.scope = f"L{node.index}_{node.kind.lower()}"
-            values.append(self._emit_layer(node, [values[i] if i >= 0 else first for i in node.inputs] or [first]))
+            inputs = [values[i] if i >= 0 else first for i in node.inputs] or [first]
+            values[node.index] = self._emit_layer(node, inputs)
         graph.scope, graph.floats = "heads", "float32"
-        outputs = [values[i] for i in self.network.outputs]
+        outputs = [values[i] for i in self.outputs]
         return [graph.op("Cast", value, to=1) for value in outputs] if half else outputs
 
     def _emit_layer(self, node: Node, inputs: list[Value]) -> Value:
@@ -86,7 +97,7 @@ class NetworkGraph:
 
     def add_raw_outputs(self) -> None:
         """Add one output per head, or one for the last layer: `yolo_82` for layer 82."""
-        for index, value in zip(self.network.outputs, self.values, strict=True):
+        for index, value in zip(self.outputs, self.values, strict=True):
             node = self.network.nodes[index]
             name, known_dims = output_name(node), node.out_shape.tensor
             dynamic_dims: tuple[Dim, ...] = tuple(f"{name}_{axis}" for axis in range(1, len(known_dims) + 1))

@@ -68,7 +68,8 @@ def to_onnx(
         heads: Output form. `raw`: one output per head, as in `model(x)`. `decoded`: one output `boxes`
             (N, B, 4 + classes) with center x, center y, width and height as fractions of the input, followed by the
             class scores. `nms`: one output `detections` (K, 7) with image, class, score, center x, center y, width and
-            height.
+            height. `features`: the maps that the heads read, such as `convolutional_81`, for compilers that take no
+            other operators; the metadata describe the heads.
         dynamic_batch: Allow any batch size.
         dynamic_size: Allow any height and width that are multiples of the network's stride.
         opset: Opset version, one of `OPSETS`.
@@ -106,7 +107,12 @@ def to_onnx(
     dynamic_axes = DynamicAxes(dynamic_batch, dynamic_size)
     check_export_form(network, heads, dynamic_axes)
     graph = NetworkGraph(
-        network, source.arrays, dynamic_axes=dynamic_axes, half=half, fold=fold and source.reference is None
+        network,
+        source.arrays,
+        dynamic_axes=dynamic_axes,
+        half=half,
+        fold=fold and source.reference is None,
+        skips_heads=heads == "features",
     )
     if heads == "nms":
         suppression = get_suppression(network)
