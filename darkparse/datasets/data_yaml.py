@@ -77,7 +77,7 @@ class DataYaml(DataFile):
     def file(self, key: str) -> Path:
         """Return the path of the file itself, where each list is stated; raise DarkparseError if the key is missing."""
         if key not in self.options:
-            raise DarkparseError(f"{self.path}: there is no line '{KEYS.get(key, key)}: …' in it")
+            raise DarkparseError(f"{self.path}: missing line '{KEYS.get(key, key)}: …'")
         return self.path
 
     def images(self, key: str, dialect: Dialect, limit: int | None = None) -> list[DatasetImage]:
@@ -110,7 +110,7 @@ class DataYaml(DataFile):
 
 
 def _find_label(image: Path) -> Path:
-    """Return the label path of an image: `labels` in place of the last `images`, unless only the one beside exists."""
+    """Return the label path of an image: `labels` for the last `images`, unless only `.txt` beside it exists."""
     beside, parts = image.with_suffix(".txt"), list(image.with_suffix(".txt").parts)
     folder = max((i for i, part in enumerate(parts[:-1]) if part == "images"), default=None)
     if folder is None:

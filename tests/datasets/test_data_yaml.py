@@ -66,7 +66,7 @@ def test_commands_read_data_yaml(folder: Path, capsys: pytest.CaptureFixture[str
     ("[1, 2]", "expected a mapping with train, val and names, got a list"),
     ("a: [", "not valid YAML"),
     ("train: none\nnames: [a]\n", "train: 'none': no such directory or list beside data.yaml"),
-    ("val: valid/images\nnames: [a]\n", "there is no line 'train: …' in it"),
+    ("val: valid/images\nnames: [a]\n", "missing line 'train: …'"),
 ])  # fmt: skip
 def test_bad_data_yaml_is_refused(folder: Path, text: str, message: str) -> None:
     Path("set/data.yaml").write_text(text)
