@@ -45,7 +45,7 @@ class Parallel:
         self._statistics = [buffer for buffer in model.buffers() if buffer.is_floating_point()]
         if not self._is_single:
             self.outputs = nn.parallel.DistributedDataParallel(
-                self.outputs, broadcast_buffers=False, find_unused_parameters=True
+                self.outputs, forward_sync_buffers=False, find_unused_parameters=True
             )
 
     @contextmanager
