@@ -16,6 +16,7 @@ from darkparse.network.compile_options import CompileOptions
 from darkparse.views.text.network_diff import report_differences
 from darkparse.views.values import network_values
 from darkparse.weights import compute_layout
+from darkparse.weights.buffer import open_source
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -65,7 +66,7 @@ def command(job: DiffJob) -> None:
         _diff_networks(compile_cfg(job.a, job.compile_options), compile_cfg(job.b, job.compile_options), job.form)
     if job.form == "markdown":
         raise click.UsageError("--format markdown is for two cfgs; weights files are compared as text or json")
-    from darkparse.weights import diff_weights, open_source, read_weights
+    from darkparse.weights import diff_weights, read_weights
 
     blobs = open_source(job.a), open_source(job.b)
     network = compile_cfg(job.cfg, job.compile_options, blobs[0])

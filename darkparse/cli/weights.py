@@ -16,6 +16,7 @@ from darkparse.cli.output import format_option, print_document
 from darkparse.errors import WeightsError
 from darkparse.network.compile_options import CompileOptions
 from darkparse.views.values import network_values
+from darkparse.weights.buffer import open_source
 from darkparse.weights.diagnosis.layout_report import report_layout
 from darkparse.weights.layout import ReadOptions
 
@@ -91,7 +92,7 @@ def _report(job: WeightsJob) -> tuple[Network, Report]:
     if job.weights is None:
         network = compile_cfg(job.cfg, job.compile_options)
         return network, report_layout(network, options)
-    from darkparse.weights import inspect_weights, open_source
+    from darkparse.weights import inspect_weights
 
     file = open_source(job.weights)
     network = compile_cfg(job.cfg, job.compile_options, file)
