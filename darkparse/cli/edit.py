@@ -29,6 +29,7 @@ from darkparse.network import to_cfg
 from darkparse.network.anchor_lint import lint_anchors, repair_masks
 from darkparse.network.compile_options import CompileOptions, Size
 from darkparse.network.training_schedule import lint_mini_batch
+from darkparse.training.preparation import prepare
 
 if TYPE_CHECKING:
     from darkparse.network import Network
@@ -138,7 +139,6 @@ def _prepare(job: EditJob, network: Network) -> tuple[Network, list[str]]:
     from darkparse.network import edit
     from darkparse.network.io.edit import replace_options
     from darkparse.training.data.anchors import fit_anchors
-    from darkparse.training.preparation import prepare
 
     files, messages = open_dataset(str(job.data)), []
     anchors = None

@@ -24,6 +24,7 @@ from darkparse.cli.progress import Progress
 from darkparse.datasets.data_yaml import open_dataset
 from darkparse.errors import DarkparseError
 from darkparse.network.compile_options import CompileOptions
+from darkparse.training.chart import Chart
 from darkparse.training.data.processes import start_fork_server
 from darkparse.training.data.seed import MAX_SEED
 
@@ -226,8 +227,6 @@ def _run(job: TrainJob, trainer: Trainer) -> None:
 
 def _make_chart_writer(path: Path, trainer: Trainer) -> Callable[[Step], None]:
     """Return a listener that writes the chart whenever weights are written; a chart that fails stops no training."""
-    from darkparse.training.chart import Chart
-
     chart = Chart(path, trainer.model.network.name, trainer.net.max_batches or trainer.end)
     chart.restore(trainer.schedule.batch - 1)
     failures = list[OSError]()

@@ -8,17 +8,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import inf
-from typing import ClassVar
+from typing import ClassVar, TypeVar, dataclass_transform
 
 from darkparse.layers.base import Keys, option
 from darkparse.layers.dialect import Dialect
 from darkparse.layers.values import ParsedValue, read_choice
 
+T = TypeVar("T")
+
 IOU_KINDS = ("iou", "giou", "diou", "ciou")
 
 
-# Instances are neither compared nor printed, and generating those methods would slow down start-up.
-training_class = dataclass(kw_only=True, eq=False, repr=False)
+@dataclass_transform(kw_only_default=True, eq_default=False, field_specifiers=(option,))
+def training_class(cls: type[T]) -> type[T]:
+    """Return the class as a dataclass that is neither compared nor printed; those methods would slow down start-up."""
+    return dataclass(kw_only=True, eq=False, repr=False)(cls)
 
 
 @training_class

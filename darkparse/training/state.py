@@ -109,13 +109,14 @@ def check_state(state: State, model: Darknet, update: DarknetOptimizer, schedule
     Raises:
         DarkparseError: A field is missing or unknown, or its type, range or shape is wrong.
     """
-    seen, batches_done, averages = schedule.seen, schedule.batch - 1, state.get("averages")
+    seen, batches_done = schedule.seen, schedule.batch - 1
+    averages, scaler = state.get("averages"), state.get("scaler")
     form: dict[str, Form] = {
         "model": {
             name: _tensor(value, 0 if name.endswith("running_var") else None)
             for name, value in model.state_dict().items()
         },
-        "optimizer": _optimizer_form(update, batches_done, skips_updates=bool(state.get("scaler"))),
+        "optimizer": _optimizer_form(update, batches_done, skips_updates=isinstance(scaler, dict) and bool(scaler)),
         "averages": _averages_form(model, update, batches_done, is_empty=isinstance(averages, dict) and not averages),
         "header": {
             **dict.fromkeys(("major", "minor", "revision"), _integer(0, 2**31 - 1)),
@@ -127,7 +128,7 @@ def check_state(state: State, model: Darknet, update: DarknetOptimizer, schedule
         "seed": _integer(0, MAX_SEED),
         "loss": Leaf("a finite number", lambda value: type(value) is float and isfinite(value)),
         "best": Leaf("a number from 0 to 1", lambda value: type(value) is float and 0 <= value <= 1),
-        "scaler": _scaler_form(is_empty=state.get("scaler") == {}),
+        "scaler": _scaler_form(is_empty=isinstance(scaler, dict) and not scaler),
         "measure_due": Leaf("True or False", lambda value: type(value) is bool),
     }
     _check_form(state, form, "")

@@ -227,7 +227,7 @@ def test_receptive_field_of_1x1_convolution_is_that_of_its_input_whatever_its_st
     )
     sides = (1, 1, 1 + 2 * 2, 5, 5 + 2 * 2, 9 + 4)
     assert get_receptive_fields(network) == tuple((side, side) for side in sides)
-    assert [y for y, _ in network.strides] == [1, 2, 2, 2, 4, 4]
+    assert [stride and stride[0] for stride in network.strides] == [1, 2, 2, 2, 4, 4]
 
 
 def test_receptive_field_of_recurrent_layer_is_whole_input() -> None:

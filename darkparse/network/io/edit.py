@@ -50,6 +50,9 @@ def edit(
         layers: Layers to put in place of others, by index: `{82: Yolo(classes=3, ...)}`.
         net: Options of `[net]`, including those for training: `{"batch": 64, "steps": (4800, 5400)}`.
 
+    Returns:
+        The changed network; `network` stays as it is.
+
     Raises:
         DarkparseError: An argument is out of range, no layer has classes or anchors, or `[net]` has no such option.
         CfgError: The changed layers do not fit together, or a value is invalid; the message shows the new cfg's lines.

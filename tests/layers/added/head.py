@@ -56,6 +56,6 @@ def _emit_decoder(ctx: EmitContext, _: NoParams, x: Value) -> decoders.GraphBoxe
     cells = ctx.reshape(ctx.op("Transpose", x, perm=(0, 2, 3, 1)), 0, -1, 6)
     near, far, scores = ctx.split(cells, (2, 2, 2), 2)
     y, x_ = np.divmod(np.arange(height * width), width)
-    middle = ctx.graph.constant(np.stack(((x_ + 0.5) / width, (y + 0.5) / height), -1)[None])
+    middle = ctx.graph.constant(np.stack(((x_ + 0.5) / width, (y + 0.5) / height), -1)[None].tolist())
     boxes = ctx.concat(middle + (far - near) / 2.0, near + far, axis=2)
     return decoders.GraphBoxes(boxes, scores, ctx.op("ReduceMax", scores, ctx.graph.ints(2)), 2)
