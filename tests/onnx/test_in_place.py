@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from itertools import pairwise
@@ -23,6 +22,7 @@ from tests.export.test_targets import SMALL
 from tests.model.reference.parameters import network_input, write_weights
 from tests.model.test_reference import NUMBERS, REFERENCE
 from tests.onnx.onnx_runtime import Runner
+from tests.onnx.reference_networks import iterate_references
 from tests.onnx.test_onnx import GREEDY
 
 OPENVINO_CLOSE = 1e-5
@@ -62,16 +62,8 @@ def test_in_place_graph_of_a_reference_network_equals_the_copied_graph(name: str
 @pytest.mark.parametrize("small", [True, pytest.param(False, marks=exhaustive)], ids=["small", "large"])
 def test_in_place_graphs_of_the_whole_set_equal_the_copied_graphs(small: bool, tmp_path: Path) -> None:
     compared = 0
-    for path in sorted((SHARED / "golden").rglob("*.npz")):
-        numbers = dict(np.load(path))
-        arrays = json.loads(str(numbers["arrays"]))
-        if (sum(row[3] for row in arrays) < 3_000_000) != small:
-            continue
-        beside = path.parent.parent / f"{path.stem}.cfg"
-        original = SHARED / "cfgs" / path.parent.name / (path.stem.replace("__", "/") + ".cfg")
-        write_weights(tmp_path / "x.weights", path.stem, arrays, int(numbers["seed"]), numbers["header"])
-        network = darkparse.compile(beside if beside.exists() else original, dialect=path.parent.name)
-        assert_equal_in_place(network, tmp_path, make_inputs(network, path.stem, numbers))
+    for network, name, numbers in iterate_references(tmp_path, small=small):
+        assert_equal_in_place(network, tmp_path, make_inputs(network, name, numbers))
         compared += 1
     assert compared > 80
 

@@ -30,6 +30,7 @@ from tests.export.test_targets import SMALL
 from tests.model.reference.parameters import network_input, sampled, write_weights
 from tests.model.test_reference import NUMBERS, REFERENCE, TOLERANCE
 from tests.onnx.onnx_runtime import Runner
+from tests.onnx.reference_networks import iterate_references
 
 GREEDY = SMALL.replace("num=2\n", "num=2\nnms_kind=greedynms\nbeta_nms=0.6\n")
 KINDS = sorted((DATA / "kinds").glob("*.cfg"))
@@ -83,16 +84,8 @@ def assert_darknets(network: darkparse.Network, name: str, folder: Path, numbers
 def test_onnx_outputs_of_whole_reference_set_equal_darknet(small: bool, tmp_path: Path) -> None:
     """All of it has a graph form: networks with a memory take and give their states."""
     checked = 0
-    for path in sorted((SHARED / "golden").rglob("*.npz")):
-        numbers = dict(np.load(path))
-        arrays = json.loads(str(numbers["arrays"]))
-        if (sum(row[3] for row in arrays) < 3_000_000) != small:
-            continue
-        beside = path.parent.parent / f"{path.stem}.cfg"
-        original = SHARED / "cfgs" / path.parent.name / (path.stem.replace("__", "/") + ".cfg")
-        write_weights(tmp_path / "x.weights", path.stem, arrays, int(numbers["seed"]), numbers["header"])
-        network = darkparse.compile(beside if beside.exists() else original, dialect=path.parent.name)
-        assert_darknets(network, path.stem, tmp_path, numbers)
+    for network, name, numbers in iterate_references(tmp_path, small=small):
+        assert_darknets(network, name, tmp_path, numbers)
         checked += 1
     assert checked > 80
 
