@@ -335,10 +335,13 @@ def test_anchors_json_matches_schema_and_text(capsys: pytest.CaptureFixture[str]
     assert line.strip() == "anchors = " + ", ".join(f"{w:.0f},{h:.0f}" for w, h in document["anchors"])
 
 
-def test_train_log_matches_schema(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_train_log_matches_schema(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pytest.importorskip("PIL")
     from tests.training.small_network import cfg, draw
 
+    monkeypatch.chdir(tmp_path)  # where the chart is written
     log = tmp_path / "log.jsonl"
     assert run(capsys, "train", draw(tmp_path), cfg(tmp_path), "--batches", "2", "--workers", "0", "--log", log)[0] == 0
     steps = [validate(line, "train-step") for line in log.read_text("utf-8").splitlines()]

@@ -77,8 +77,9 @@ def test_side_file_in_working_directory_is_read_unless_home_or_root(
 )
 @pytest.mark.parametrize("body", ["[softmax]\ntree=x.tree\n", "[region]\nclasses=3\nnum=1\nanchors=1,1\nmap=x.tree\n"])
 def test_side_file_of_other_type_is_refused_without_its_content(
-    first: str, body: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    first: str, body: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.chdir(tmp_path)  # where `draw` writes
     (tmp_path / "x.tree").write_text(f"{first}\n", "utf-8")
     net = "[net]\nwidth=8\nheight=8\nchannels=3\n[convolutional]\nfilters=8\n"
     weights = tmp_path / "x.weights"
