@@ -12,6 +12,7 @@ from darkparse._utils.files import atomic_write
 from darkparse._utils.text import pluralize
 from darkparse.cli.common import report_written
 from darkparse.datasets.names import read_names
+from darkparse.layers.head import format_count
 from darkparse.network.io.cfg import encode_cfg, to_cfg
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def write_pair(loaded: LoadedArrays, out: tuple[Path, Path], names: Sequence[str
     report_written(cfg, f"{pluralize(len(network.nodes), 'layer')}, input {network.input_shape}")
     report_written(weights, f"{size:,} bytes")
     if names is not None:
-        report_written(get_names_path(cfg), f"{len(names)} class{'' if len(names) == 1 else 'es'}")
+        report_written(get_names_path(cfg), format_count(len(names)))
 
 
 def get_names_path(cfg: Path) -> Path:
