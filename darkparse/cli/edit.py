@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,7 +28,7 @@ from darkparse.diagnostics import Diagnostic
 from darkparse.network import to_cfg
 from darkparse.network.anchor_lint import lint_anchors, repair_masks
 from darkparse.network.compile_options import CompileOptions, Size
-from darkparse.network.training_schedule import lint_mini_batch
+from darkparse.network.training_schedule import TrainingLength, lint_mini_batch
 from darkparse.training.preparation import prepare
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ def _prepare(job: EditJob, network: Network) -> tuple[Network, list[str]]:
     if job.fit_anchors:  # new anchors belong to no trained weights, so each of them can be used
         masks = repair_masks(changed).items()
         changed = edit(changed, layers={i: replace_options(changed.nodes[i].layer, mask=mask) for i, mask in masks})
-    length = replace(plan.length, network=changed)
+    length = TrainingLength(changed, plan.images, plan.classes)
     settings = " ".join(f"{key}={value}" for key, value in plan.options.items())
     return changed, [f"[net] {settings}", f"{length}", *messages]
 

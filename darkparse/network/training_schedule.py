@@ -97,11 +97,15 @@ class TrainingLength:
 
     @property
     def first_rate(self) -> float | None:
-        """Mean learning rate of the first batches; None if the policy lacks an option."""
-        net, count = self.net, min(FIRST_BATCHES, max(self.end, 1))
+        """Mean learning rate of the first batches; None if an option of the policy is missing."""
+        net, count = self.net, self._num_first_batches
         if find_missing_options(net):
             return None
         return sum(compute_rate(net, batch) for batch in range(1, count + 1)) / count
+
+    @property
+    def _num_first_batches(self) -> int:
+        return min(FIRST_BATCHES, max(self.end, 1))
 
     def __str__(self) -> str:
         batch = count_images_per_batch(self.network)
@@ -111,7 +115,7 @@ class TrainingLength:
         text += f"{_format_epochs(self.epochs)} of {pluralize(self.images, 'image')}"
         if self.first_rate is None:
             return text
-        count = min(FIRST_BATCHES, max(self.end, 1))
+        count = self._num_first_batches
         batches = "the first batch" if count == 1 else f"the first {count} batches"
         return f"{text}; mean learning rate of {batches}: {self.first_rate:.3g} ({self.net.learning_rate:g} in the cfg)"
 

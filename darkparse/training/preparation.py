@@ -13,7 +13,6 @@ from darkparse.network.analysis.memory import compute_training_memory
 from darkparse.network.network import Network
 from darkparse.network.training_schedule import (
     BATCH,
-    TrainingLength,
     choose_subdivisions,
     plan_schedule,
     recommend_batches,
@@ -30,12 +29,12 @@ class TrainingPlan:
     Attributes:
         classes: Number of classes.
         options: Options of `[net]`.
-        length: Length of the training.
+        images: Number of images in `train`.
     """
 
     classes: int
     options: dict[str, str]
-    length: TrainingLength
+    images: int
 
 
 def prepare(
@@ -73,7 +72,7 @@ def prepare(
     budget = int(MEMORY_SHARE * (measure_free_memory() if memory is None else memory)) - usage.estimate(0)
     planned = {"batch": str(batch), "subdivisions": str(choose_subdivisions(batch, usage.saved, budget))}
     planned |= plan_schedule(network, batches)
-    return TrainingPlan(classes, planned | given, TrainingLength(network, images, classes))
+    return TrainingPlan(classes, planned | given, images)
 
 
 def _read_batch(options: Mapping[str, str]) -> int:
