@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from darkparse.diagnostics.diagnostic import MAX_PRINTED_DIAGNOSTICS, Diagnostic, Note, sort_diagnostics
+from darkparse.diagnostics.diagnostic import Diagnostic, Note, select_printed, sort_diagnostics
 from darkparse.diagnostics.source import Span
 
 
@@ -58,10 +58,10 @@ class DarkparseError(Exception):
 
 
 class CfgError(DarkparseError):
-    """Invalid cfg. The message lists errors first, then warnings, because a warning often names the cause.
+    """Invalid cfg. The message lists all errors, and the warnings, which often name the cause.
 
     Attributes:
-        diagnostics: All errors and warnings, in file order.
+        diagnostics: All errors and warnings, by section in file order; within a section warnings come first.
 
     >>> try:
     ...     darkparse.compile("[net]\\nwidth=8\\nheight=8\\nchannels=3\\n[convolutional]\\nsize=-1")
@@ -72,13 +72,10 @@ class CfgError(DarkparseError):
 
     def __init__(self, diagnostics: tuple[Diagnostic, ...]) -> None:
         self.diagnostics = sort_diagnostics(diagnostics)
-        shown = sorted(self.diagnostics, key=lambda d: d.severity)[:MAX_PRINTED_DIAGNOSTICS]
-        omitted = (
-            [f"… and {len(self.diagnostics) - MAX_PRINTED_DIAGNOSTICS:,} more"]
-            if len(self.diagnostics) > MAX_PRINTED_DIAGNOSTICS
-            else []
-        )
-        super().__init__("\n".join([*map(str, shown), *omitted]))
+        texts = list(map(str, select_printed(self.diagnostics)))
+        if len(texts) < len(self.diagnostics):
+            texts.append(f"… and {len(self.diagnostics) - len(texts):,} more")
+        super().__init__("\n".join(texts))
 
     def __reduce__(self) -> tuple[type[CfgError], tuple[tuple[Diagnostic, ...]]]:
         return type(self), (self.diagnostics,)

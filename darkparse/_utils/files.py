@@ -44,9 +44,9 @@ def atomic_write(path: str | os.PathLike[str], *, synced: bool = False) -> Itera
     try:
         target = Path(os.path.realpath(path))  # Path.resolve() may raise RuntimeError for a link to itself
         if target.is_dir():
-            raise IsADirectoryError(EISDIR, "this is a folder")
+            raise IsADirectoryError(EISDIR, "is a directory")
         if not target.parent.is_dir():
-            raise FileNotFoundError(ENOENT, f"there is no folder {target.parent}")
+            raise FileNotFoundError(ENOENT, f"directory {target.parent} does not exist")
         if target.exists() and not os.access(target, os.W_OK):
             raise PermissionError(EACCES, os.strerror(EACCES))
         if target.exists() and not target.is_file():

@@ -33,7 +33,9 @@ def lock_directory(folder: Path, option: str, error: type[Exception]) -> Iterato
     try:
         lock.acquire()
     except Timeout:
-        raise error(f"{folder} is in use by {_read_owner(owner)}; wait for it, or choose another {option}") from None
+        raise error(
+            f"{folder} is locked by {_read_owner(owner)}\nhint: wait until it ends or choose another {option}"
+        ) from None
     except OSError as problem:
         if problem.errno not in (errno.ENOLCK, errno.ENOTSUP):  # some network file systems do not support locks
             raise

@@ -218,12 +218,11 @@ def _print_results(results: list[CfgResult]) -> None:
     console = stdout()
     for result in results:
         text = Text()
-        for finding in result.findings[:MAX_PRINTED_DIAGNOSTICS]:
+        printed = select_printed(result.findings)
+        for finding in printed:
             text.append(f"{finding}\n", "red" if finding.severity == "error" else "")
-        if len(result.findings) > MAX_PRINTED_DIAGNOSTICS:
-            text.append(
-                f"… and {len(result.findings) - MAX_PRINTED_DIAGNOSTICS:,} more; --format json lists them all\n"
-            )
+        if len(printed) < len(result.findings):
+            text.append(f"… and {len(result.findings) - len(printed):,} more; --format json lists them all\n")
         if result.findings or isinstance(result, DatasetResult) or len(results) == 1:
             console.print(text.append(result.summary), soft_wrap=True)
     results = [result for result in results if not isinstance(result, DatasetResult)]

@@ -241,7 +241,8 @@ def stderr() -> Console:
 def report_error(problem: DarkparseError) -> None:
     """Print an error, prefixed by the name of the program unless it shows its location."""
     text = str(problem)
-    if ": error: " in text.partition("\n")[0]:
+    first_line = text.partition("\n")[0]
+    if ": error: " in first_line or ": warning: " in first_line:
         stderr().print(text, soft_wrap=True)
     else:
         stderr().print(f"darkparse: error: {text}", soft_wrap=True)

@@ -4,56 +4,60 @@ from __future__ import annotations
 
 CODES: dict[str, str] = {
     # The text is not a cfg. No further checks run.
-    "not-a-cfg": "The file is something else: a web page, a list of names, weights, … Give the cfg itself.",
-    "empty": "The file holds no section. A cfg starts with `[net]`.",
-    "no-net": "The first section is not `[net]` or `[network]`, from which Darknet takes the input's size.",
-    "no-layers": "Nothing follows `[net]`.",
-    "outside-section": "A line stands before the first section; Darknet crashes on it. Remove it.",
-    "header": "A section's line lacks its bracket, or goes on behind it; Darknet takes the whole line for the name.",
-    "line-ends": "Lines end in CR alone, as on old Macs; Darknet reads the file as one line. Save it with LF.",
-    "unreadable": "The file cannot be read, or its bytes are no text.",
+    "not-a-cfg": "The file is not a cfg but e.g. a web page, a list of names or weights. Pass the cfg itself.",
+    "empty": "The file has no section. A cfg starts with `[net]`.",
+    "no-net": "The first section is not `[net]` or `[network]`, which defines the input size.",
+    "no-layers": "The cfg has no layers after `[net]`.",
+    "outside-section": "A line precedes the first section; Darknet crashes on it. Remove it.",
+    "header": "A section header has no closing bracket or text after it; Darknet reads the whole line as the "
+    "section name.",
+    "line-ends": "Lines end in CR, as on old Macs, so Darknet reads the file as one line. Save it with LF line ends.",
+    "unreadable": "The file cannot be read or is not text.",
     # Single options and sections.
     "encoding": "The file is UTF-16, which Darknet cannot read. Save it as UTF-8.",
-    "unknown-kind": "No Darknet has this section. The nearest name, or what does the same there, is given.",
+    "unknown-kind": "No Darknet fork supports this section. The message suggests the nearest name or an equivalent.",
     "second-net": "A cfg has one `[net]`; a second one often comes from two cfgs in one file.",
-    "value": "The text is no value of the kind that the option needs.",
-    "missing": "An option is missing without which the layer means nothing, such as `layers=` of a route.",
-    "unknown-option": "Darknet ignores an option that it does not know. The nearest name is given.",
-    "foreign-option": "Only another fork knows the option; it is ignored, as this one ignores it.",
-    "foreign-kind": "Only another fork knows the section; it runs here as it runs there.",
-    "duplicate": "Of two options of one name Darknet takes the first.",
-    "empty-value": "Darknet skips a line `key=` with nothing behind it.",
-    "no-value": "A line without `=` counts as the option without a value: Darknet uses the default. hank-ai's passes "
-    "over it, and over a key with spaces.",
-    "refused": "The reader of this Darknet (hank-ai's) ends the program here, where others go on.",
-    "odd-value": "Darknet reads the value in a way that surprises.",
-    "unknown-activation": "Darknet goes on with ReLU where it does not know an activation.",
-    "inline-comment": "A `#` later in a line is part of the value: a number drops it, a name becomes another name. "
-    "hank-ai's Darknet cuts it off.",
-    "joined-digits": "Darknet deletes spaces inside a value, so `layers=-1 8` is layer -18. Often a comma is missing.",
-    "no-file": "A `tree=` or `map=` file is in none of the places where it may be, or below them: the working "
-    "directory (not the home or `/`), beside the cfg, the folder above it; `darkparse.read(cfg, folders=[…])` names "
-    "others.",
-    "limit": "The network would be larger than ten times the largest that is known; `--no-limits`, or "
-    "`darkparse.CompileOptions(limits=None)`, takes it.",
+    "value": "The value is not valid for the option, e.g. text instead of an integer.",
+    "missing": "A required option is missing, such as `layers=` of a route.",
+    "unknown-option": "Darknet ignores unknown options. The message suggests the nearest name.",
+    "foreign-option": "Only another fork supports the option. It is ignored, as this fork ignores it.",
+    "foreign-kind": "Only another fork supports the section. It is compiled as in that fork.",
+    "duplicate": "If an option occurs twice, Darknet uses the first.",
+    "empty-value": "Darknet skips a line `key=` without a value.",
+    "no-value": "For a line without `=`, Darknet uses the option's default. hank-ai/darknet skips such a line, and "
+    "a key with spaces.",
+    "refused": "hank-ai/darknet rejects the cfg here and exits; other forks continue.",
+    "odd-value": "Darknet parses the value differently from what it looks like.",
+    "unknown-activation": "Darknet uses ReLU instead of an unknown activation.",
+    "inline-comment": "A `#` after a value is part of it: Darknet ignores it after a number, but it changes a name. "
+    "hank-ai/darknet removes the comment.",
+    "joined-digits": "Darknet deletes spaces inside a value, so `layers=-1 8` means layer -18. Often a comma is "
+    "missing.",
+    "no-file": "A `tree=` or `map=` file was not found. darkparse searches the working directory (unless it is the "
+    "home directory or `/`), the directory of the cfg and its parent, at any depth; `darkparse.read(cfg, "
+    "folders=[…])` replaces these directories.",
+    "limit": "The network exceeds a size limit, which is ten times the largest known network. `--no-limits` or "
+    "`darkparse.CompileOptions(limits=None)` disables the limits.",
     # Relations between layers.
-    "input-size": "`[net]` gives no usable input size.",
-    "no-layer": "A reference to a layer that is not before this one.",
-    "shape": "What comes in does not fit; both places are shown, and the input sizes that fit, if another size does.",
-    "sizes": "Maps of two sizes meet in a route, a shortcut or a gate. All are shown, and the input sizes that fit.",
-    "head": "The layer before a head has other channels than the head needs: `filters=`, `classes=`, `mask=` or "
-    "`anchors=` is wrong.",
-    "anchors": "The anchors are missing, odd in number, fewer or more than the head uses, or of another kind of head.",
-    "mask": "`mask=` names an anchor beyond `num=`.",
-    "new-coords": "`new_coords=1` takes the layer before as logistic, an ordinary head takes it as linear.",
+    "input-size": "`[net]` does not define a valid input size.",
+    "no-layer": "A reference leads to a layer that does not precede this one.",
+    "shape": "The input of a layer has the wrong shape. Both places are shown, and the input sizes that fit, if any.",
+    "sizes": "A route, a shortcut or a gate joins maps of different sizes. All are shown, and the input sizes that "
+    "fit.",
+    "head": "The layer before a head does not have the channels that the head needs: `filters=`, `classes=`, "
+    "`mask=` or `anchors=` is wrong.",
+    "anchors": "The anchors are missing, odd in number, too few or too many for the head, or meant for another kind "
+    "of head.",
+    "mask": "`mask=` refers to an anchor beyond `num=`.",
+    "new-coords": "A head with `new_coords=1` needs a logistic layer before it, any other `[yolo]` head a linear one.",
     "classes": "The heads of one network have different numbers of classes.",
-    "training": "An option that does not do in training what it says (`check --training` alone), or something that "
-    "`darkparse.training.losses` and `darkparse.training` do not train.",
-    "unused-anchors": "No mask names an anchor, so objects of its shape train no predictor (`check --training`, "
+    "training": "An option has an unexpected effect in training, or none (`check --training`), or darkparse cannot "
+    "train a layer of this kind.",
+    "unused-anchors": "No mask selects an anchor, so objects of its shape train no predictor (`check --training`, "
     "`edit --anchors`). Trained weights need the mask that they were trained with.",
-    "mask-order": "The coarse grid has the small anchors, or a mask names its anchors backwards (`check --training`).",
-    "frozen": "Which layers `stopbackward` takes out of training, and what still changes them (`check --training`).",
-    "schedule": "Batch, `max_batches=` or `burn_in=` do not train this data set (`check DATA CFG`, `edit`, `train`); "
+    "mask-order": "The coarse grid has the small anchors, or a mask lists its anchors in reverse (`check --training`).",
+    "frozen": "Lists the layers that `stopbackward` freezes, and what still changes them (`check --training`).",
+    "schedule": "`batch=`, `max_batches=` or `burn_in=` do not suit this data set (`check DATA CFG`, `edit`, `train`). "
     "`darkparse edit CFG --data DATA -o NEW` sets them.",
     "batch": "`batch=` is less than `subdivisions=`: Darknet's mini-batches are empty (`check --training`).",
     "inexact": "A transformation (`lower`, `classes`) cannot change this section exactly, or does not know it.",

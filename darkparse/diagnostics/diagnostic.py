@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -60,7 +60,7 @@ class Diagnostic:
 
     def __post_init__(self) -> None:
         if self.code not in CODES and self.code not in DATA_CODES:
-            raise ValueError(f"no finding has the code {self.code!r}")
+            raise ValueError(f"unknown diagnostic code {self.code!r}; add it to CODES or DATA_CODES")
 
     @property
     def headline(self) -> str:
@@ -90,11 +90,26 @@ class Diagnostic:
 
 
 def sort_diagnostics(diagnostics: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
-    """Sort diagnostics in file order and merge those with the same cause at its first location."""
+    """Sort diagnostics and merge those with the same cause at its first location.
+
+    Sections come in file order. Within a section warnings come before errors, since a warning about a misspelled line
+    explains why the section is invalid. References lead to earlier sections, so what explains an error precedes it.
+    """
     first: dict[tuple[str, str, str], Diagnostic] = {}
     more: dict[tuple[str, str, str], list[Span]] = {}
-    for diagnostic in sorted(diagnostics, key=lambda d: d.span.start if d.span else 0):
+    for diagnostic in sorted(diagnostics, key=_get_rank):
         key = (diagnostic.severity, diagnostic.code, diagnostic.cause or diagnostic.message)
         if first.setdefault(key, diagnostic) is not diagnostic and diagnostic.span is not None:
             more.setdefault(key, []).extend((diagnostic.span, *diagnostic.more))
     return tuple(replace(d, more=(*d.more, *more[key])) if key in more else d for key, d in first.items())
+
+
+def _get_rank(diagnostic: Diagnostic) -> tuple[int, bool, int]:
+    span, is_error = diagnostic.span, diagnostic.severity == "error"
+    return (0, is_error, 0) if span is None else (span.source.get_section(span.start), is_error, span.start)
+
+
+def select_printed(diagnostics: Sequence[Diagnostic]) -> list[Diagnostic]:
+    """Return at most `MAX_PRINTED_DIAGNOSTICS` diagnostics in their order; warnings are omitted before errors."""
+    ranked = sorted(range(len(diagnostics)), key=lambda i: diagnostics[i].severity)
+    return [diagnostics[i] for i in sorted(ranked[:MAX_PRINTED_DIAGNOSTICS])]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -39,6 +40,10 @@ class Source:
         end = self.text.find("\n", offset)
         return self.text[start : end if end >= 0 else None].rstrip("\r").removeprefix("\ufeff")
 
+    def get_section(self, offset: int) -> int:
+        """Return how many section headers start at or before a character offset."""
+        return bisect_right(compute_section_starts(self.text), offset)
+
 
 @lru_cache(maxsize=4)
 def compute_line_starts(text: str) -> list[int]:
@@ -47,6 +52,15 @@ def compute_line_starts(text: str) -> list[int]:
     The result is cached because each diagnostic of a file needs it.
     """
     return list(accumulate((len(line) + 1 for line in text.split("\n")[:-1]), initial=0))
+
+
+@lru_cache(maxsize=4)
+def compute_section_starts(text: str) -> list[int]:
+    """Return the offset of the opening bracket of each section header."""
+    return [match.end() - 1 for match in _SECTION_START.finditer(text)]
+
+
+_SECTION_START = re.compile(r"^[ \t\ufeff]*\[", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)

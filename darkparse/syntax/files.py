@@ -40,7 +40,7 @@ def read_limited(file: BinaryIO, name: str, max_bytes: int = MAX_TEXT_BYTES) -> 
         chunks.append(chunk)
         size += len(chunk)
     if size > max_bytes:
-        raise DarkparseError(f"{name}: more than {max_bytes:,} bytes, the most that is read of such a file")
+        raise DarkparseError(f"{name}: file is too large; expected at most {max_bytes:,} bytes")
     return b"".join(chunks)
 
 
@@ -53,7 +53,7 @@ def read_text(path: Path, max_bytes: int = MAX_TEXT_BYTES) -> str:
     try:
         return read_bytes(path, max_bytes).decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise DarkparseError(f"{path}: not a text file") from None
+        raise DarkparseError(f"{path}: not a UTF-8 text file") from None
 
 
 def split_lines(text: str) -> list[str]:

@@ -45,9 +45,13 @@ def _fold(character: str) -> str:
 def _describe(character: str) -> str:
     code, folded = f"U+{ord(character):04X}", _fold(character)
     is_visible = character.isprintable() and not character.isspace()
-    name = f"{character!r} ({code})" if is_visible else f"{code} ({unicodedata.name(character, 'a control').lower()})"
+    name = (
+        f"{character!r} ({code})"
+        if is_visible
+        else f"{code} ({unicodedata.name(character, 'control character').lower()})"
+    )
     if not folded:
-        return f"{name} is invisible and part of the text"
+        return f"{name} is an invisible character"
     if folded == " ":
         return f"{name} is not a space"
-    return f"{name} is not {folded!r}" if folded != character else f"{name} is not an ASCII character"
+    return f"{name} is not {folded!r}" if folded != character else f"{name} is not ASCII"

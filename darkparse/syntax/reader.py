@@ -76,7 +76,7 @@ def locate_cfg(cfg: str | os.PathLike[str]) -> Path:
         return path
 
     close_matches = get_close_matches(name.lower()[:MAX_QUOTE_LENGTH], shipped, n=1)
-    hint = f"did you mean {close_matches[0]}?" if close_matches else f"there are {', '.join(shipped)}"
+    hint = f"did you mean {close_matches[0]}?" if close_matches else f"cfgs that ship: {', '.join(shipped)}"
     raise DarkparseError(f"{truncate(str(path))}: no such file, and no cfg of that name ships with darkparse ({hint})")
 
 
@@ -108,9 +108,9 @@ def make_source(data: bytes, name: str, path: Path | None = None) -> Source:
         try:
             return Source(name, data.decode(encoding), path, encoding=encoding)
         except UnicodeDecodeError as problem:
-            raise DarkparseError(f"{name}: {encoding.upper()} text that is damaged: {problem.reason}") from None
+            raise DarkparseError(f"{name}: damaged {encoding.upper()} text: {problem.reason}") from None
     if b"\0" in data[:MAX_INSPECTED]:
-        raise DarkparseError(f"{name}: this is {describe_foreign_bytes(data)}, not a cfg")
+        raise DarkparseError(f"{name}: not a cfg, got {describe_foreign_bytes(data)}")
     return Source(name, data.decode("utf-8", errors="surrogateescape"), path)
 
 
@@ -124,9 +124,9 @@ def parse(source: Source) -> Config:
     if description is not None:
         start = len(source.text) - len(source.text.lstrip("\ufeff \t\r\n"))
         first = source.text[start:].partition("\n")[0].rstrip()
-        raise cfg_error("not-a-cfg", f"this is {description}", Span(source, start, start + len(first)))
+        raise cfg_error("not-a-cfg", f"not a cfg, got {description}", Span(source, start, start + len(first)))
     if source.text.count("\r") > 1 and "\n" not in source.text:
-        message = "lines end in CR alone, which Darknet reads as one line: save the file with LF line ends"
+        message = "lines end in CR, so Darknet reads the file as one line; save it with LF line ends"
         raise cfg_error("line-ends", message, Span(source, 0, source.text.index("\r")))
     try:
         tokens, raw = cast("tuple[list[str], list[list[Token]]]", _load_parser().parse(source.text))
@@ -134,14 +134,12 @@ def parse(source: Source) -> Config:
         raise _make_syntax_error(source, problem) from None
     sections = [_parse_section(source, lines) for lines in raw]
     if not sections:
-        raise cfg_error("empty", "no section in this file; a cfg starts with [net]", Span(source, 0, 0))
+        raise cfg_error("empty", "file has no section; a cfg starts with [net]", Span(source, 0, 0))
     net, *layers = sections
     if net.kind not in NET_NAMES:
-        raise cfg_error(
-            "no-net", f"the first section must be [net] or [network], this is [{truncate(net.kind)}]", net.span
-        )
+        raise cfg_error("no-net", f"first section must be [net] or [network], got [{truncate(net.kind)}]", net.span)
     if not layers:
-        raise cfg_error("no-layers", "no layer follows [net]", net.span)
+        raise cfg_error("no-layers", "cfg has no layers; expected at least one section after [net]", net.span)
     return Config(source, tuple(tokens), net, tuple(layers))
 
 
@@ -170,12 +168,12 @@ def _parse_section(source: Source, lines: list[Token]) -> Section:
     header_text = strip_whitespace(header)
     name, bracket, trailing = header_text[1:].partition("]")
     if not bracket:
-        message = "a section header needs a closing bracket, as in [convolutional]"
+        message = "section header without a closing bracket; expected e.g. [convolutional]"
         raise cfg_error("header", f"{message}{describe_lookalike(header_text)}", span)
     if trailing:
         message = (
-            "text behind the bracket: Darknet takes the whole line as the name and knows no "
-            f"{truncate(header_text)!r}; put it on a line of its own"
+            "text after the closing bracket: Darknet reads the whole line as the section name, got "
+            f"{truncate(header_text)!r}; move the text to a separate line"
         )
         raise cfg_error("header", message, span)
     return Section(name, tuple(_parse_option(source, line) for line in body if line.type == "OPTION"), span)
@@ -201,6 +199,6 @@ def _make_syntax_error(source: Source, problem: UnexpectedInput) -> DarkparseErr
     line = Span(source, start, end if end >= 0 else len(source.text))
     return cfg_error(
         "outside-section",
-        f"a line before the first section; a cfg starts with [net]{describe_lookalike(line.text.partition('=')[0])}",
+        f"line before the first section; a cfg starts with [net]{describe_lookalike(line.text.partition('=')[0])}",
         Span(source, start, start + len(line.text.rstrip())),
     )

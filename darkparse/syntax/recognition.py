@@ -10,25 +10,25 @@ MAX_INSPECTED = 4096
 # Patterns for the text after leading comments and blank lines, with the file type and a hint. The first match wins.
 _TEXT_PATTERNS: tuple[tuple[str, str], ...] = (
     (r"version https://git-lfs", "a Git LFS pointer; fetch the file itself with `git lfs pull`"),
-    (r"(?i)<(!doctype html|html|head|body)", "an HTML page; download the raw file, not the page that shows it"),
-    (r"<", "XML or HTML; download the raw file, not the page that shows it"),
+    (r"(?i)<(!doctype html|html|head|body)", "an HTML page; download the raw file instead of the web page"),
+    (r"<", "XML or HTML; download the raw file instead of the web page"),
     (r"\{|\[\s*[\[{\"'0-9-]", "JSON"),
-    (r"name: .*\n+dialect: ", "darkparse's own YAML; darkparse.from_yaml reads it"),
+    (r"name: .*\n+dialect: ", "a darkparse YAML file; read it with darkparse.from_yaml"),
     (r"(import|from) [\w.]+", "Python code"),
-    (r"\w+\s*:\s*\"|layer\s*\{", "Caffe's prototxt"),
-    (r"---|%YAML|\w[\w. -]*:(\s|$)", "YAML, which YOLOv5 and its successors describe models and data in"),
-    (r"(classes|train|valid|names|backup|eval)\s*=", "a .data file, which names a data set; give the cfg in its place"),
-    (r"([^=\[\]{}:]*\n)*[^=\[\]{}:]*\Z", "plain text that looks like a .names list; give the cfg in its place"),
+    (r"\w+\s*:\s*\"|layer\s*\{", "a Caffe prototxt file"),
+    (r"---|%YAML|\w[\w. -]*:(\s|$)", "a YAML file, the format of models and data sets for YOLOv5 and later"),
+    (r"(classes|train|valid|names|backup|eval)\s*=", "a .data file, which describes a data set; pass the cfg instead"),
+    (r"([^=\[\]{}:]*\n)*[^=\[\]{}:]*\Z", "plain text that looks like a .names list; pass the cfg instead"),
 )
 _MAGIC_PATTERNS: tuple[tuple[bytes, str], ...] = (
     (rb"PK\x03\x04", "a zip archive, such as a PyTorch checkpoint"),
     (rb"\x80[\x02-\x05]", "a pickle, such as an old PyTorch checkpoint"),
     (rb"\x89HDF", "an HDF5 file, such as a Keras checkpoint"),
-    (rb"\x89PNG|\xff\xd8\xff", "a picture"),
+    (rb"\x89PNG|\xff\xd8\xff", "an image"),
     (rb"[^\0].{7}\{\"", "a safetensors file"),
     (rb"\x08[\x01-\x20][\x12\x1a\x22\x28\x32\x3a\x42\x72]", "an ONNX model"),
     (rb"\x1f\x8b|BZh|\xfd7zXZ|7z\xbc|Rar!", "an archive; unpack it first"),
-    (rb"[\x00-\x09]\0\0\0[\x00-\x0f]\0\0\0", "a .weights file; the cfg comes first, then the weights"),
+    (rb"[\x00-\x09]\0\0\0[\x00-\x0f]\0\0\0", "a .weights file; pass the cfg first, then the weights"),
 )
 _PREFACE = re.compile(r"\ufeff?(?:\s*(?:[#;][^\n]*)?\n)*[ \t]*")
 """Leading blank lines and comments."""

@@ -234,7 +234,7 @@ def test_detect_into_directory_in_use_exits_2(
     with lock_directory(out, "--out", DarkparseError):
         assert run("detect", *model, shots, "--out", out) == 2
         assert (
-            f"{out} is in use by process {os.getpid()}; wait for it, or choose another --out"
+            f"{out} is locked by process {os.getpid()}\nhint: wait until it ends or choose another --out"
             in capsys.readouterr().err.replace("\n", " ")
         )
     assert run("detect", *model, shots, "--out", out, "--save", "csv") == 0
@@ -379,5 +379,5 @@ def test_detect_unwritable_drawing_is_reported_and_others_are_written(
         Image.fromarray(picture(0)).save(folder / name)
     (out / "a.png").mkdir(parents=True)
     assert run("detect", *model, folder, "--out", out) == 1
-    assert "a.png: its drawing cannot be written: this is a folder" in capsys.readouterr().err.replace("\n", " ")
+    assert "a.png: its drawing cannot be written: is a directory" in capsys.readouterr().err.replace("\n", " ")
     assert (out / "b.png").is_file()

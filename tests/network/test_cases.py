@@ -154,7 +154,7 @@ def test_similar_mistake_is_reported_with_place_and_remedy(
         (b"PK\x03\x04" + bytes(40), "PyTorch checkpoint"),
         (b"\x80\x02}q\0" + bytes(40), "pickle"),
         (b"\x08\x07\x12\x07pytorch" + bytes(40), "ONNX"),
-        (b"\0\0\0\0\2\0\0\0\0\0\0\0" + bytes(40), r"\.weights file; the cfg comes first"),
+        (b"\0\0\0\0\2\0\0\0\0\0\0\0" + bytes(40), r"\.weights file; pass the cfg first"),
         (b"[net]\rwidth=8\rheight=8\r[conv]\r", "CR alone"),
         ("<html>\n".encode("utf-16"), "HTML page"),
     ],

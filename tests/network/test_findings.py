@@ -29,13 +29,17 @@ YOLO = LINEAR + "[yolo]\nclasses=2\nanchors=1,2\n"
 
 # For every code a cfg, the dialect it is read in, and what is said first of that code.
 EXAMPLES: dict[str, tuple[str, str, str]] = {
-    "not-a-cfg": ("<html>\n", "pjreddie", "1:1: error: this is an HTML page; download the raw file"),
-    "empty": ("\n", "pjreddie", "1:1: error: no section in this file"),
-    "no-net": ("[conv]\n[net]\n", "pjreddie", "1:1: error: the first section must be [net]"),
-    "no-layers": ("[net]\nwidth=1\n", "pjreddie", "1:1: error: no layer follows [net]"),
-    "outside-section": ("width=1\n[net]\n", "pjreddie", "1:1: error: a line before the first section"),
-    "header": ("[net]\n[conv\n", "pjreddie", "2:1: error: a section header needs a closing bracket"),
-    "line-ends": ("[net]\r[conv]\r", "pjreddie", "1:1: error: lines end in CR alone"),
+    "not-a-cfg": ("<html>\n", "pjreddie", "1:1: error: not a cfg, got an HTML page; download the raw file"),
+    "empty": ("\n", "pjreddie", "1:1: error: file has no section"),
+    "no-net": ("[conv]\n[net]\n", "pjreddie", "1:1: error: first section must be [net]"),
+    "no-layers": (
+        "[net]\nwidth=1\n",
+        "pjreddie",
+        "1:1: error: cfg has no layers; expected at least one section after [net]",
+    ),
+    "outside-section": ("width=1\n[net]\n", "pjreddie", "1:1: error: line before the first section"),
+    "header": ("[net]\n[conv\n", "pjreddie", "2:1: error: section header without a closing bracket"),
+    "line-ends": ("[net]\r[conv]\r", "pjreddie", "1:1: error: lines end in CR, so Darknet"),
     "encoding": (f"{CONV}activation=linear\n", "pjreddie", "1:1: warning: the text is UTF-16-LE"),
     "unknown-kind": (
         f"{CONV}[maxpol]\n",
@@ -134,7 +138,7 @@ def test_example_of_code_has_message_and_place(code: str, tmp_path: Path) -> Non
 
 
 def test_diagnostic_with_unknown_code_raises() -> None:
-    with pytest.raises(ValueError, match="no finding has the code 'odd'"):
+    with pytest.raises(ValueError, match="unknown diagnostic code 'odd'"):
         Diagnostic("error", "odd", "")
 
 
@@ -142,11 +146,39 @@ def test_cfg_error_text_includes_warnings_with_carets() -> None:
     with pytest.raises(CfgError) as raised:
         darkparse.compile(YOLO.replace("filters=7", "filters=8\nfilters=7"))
     text = str(raised.value)
-    assert text.startswith("<text>:9:1: error: this head needs 7 channels")
-    assert (
+    assert text.startswith(
         "<text>:7:1: warning: filters again: Darknet takes the first, 'filters=8' in line 6\n    7 | filters=7\n"
-        in text
     )
+    assert "\n<text>:9:1: error: this head needs 7 channels" in text
+
+
+@pytest.mark.parametrize(
+    ("text", "warning", "error"),
+    [
+        ("[net]\nwidth＝8\nheight=8\nchannels=3\n[crop]\n", "unknown-option", "input-size"),
+        (f"{CONV}[route]\nlayer=-1\n", "unknown-option", "missing"),
+        (f"{CONV}[route]\nlayers=\n", "empty-value", "missing"),
+        (f"{CONV}[convolutional]\n[route]\nlayers=-1 0\n", "joined-digits", "no-layer"),
+        (f"{CONV}filtrs=8\n[yolo]\nanchors=1,2\n", "unknown-option", "head"),
+        (f"{CONV}pad=1\nsise=3\n[maxpool]\nsize=9\npadding=0\n", "unknown-option", "shape"),
+    ],
+)
+def test_warning_that_explains_an_error_is_printed_before_it(text: str, warning: str, error: str) -> None:
+    with pytest.raises(CfgError) as raised:
+        darkparse.compile(text, dialect="alexeyab")
+    codes = [d.code for d in raised.value.diagnostics]
+    assert codes.index(warning) < codes.index(error)
+    printed = str(raised.value)
+    assert printed.index(": warning: ") < printed.index(": error: ")
+
+
+def test_diagnostics_are_sorted_by_section() -> None:
+    text = f"{CONV}sise=3\nsize=-1\n[maxpool]\nsise=3\nsize=-1\n"
+    with pytest.raises(CfgError) as raised:
+        darkparse.compile(text)
+    severities = [(d.severity, d.span.line) for d in raised.value.diagnostics if d.span]
+    first = CONV.count("\n") + 1
+    assert severities == [("warning", first), ("error", first + 1), ("warning", first + 3), ("error", first + 4)]
 
 
 def test_repeated_warning_is_one_finding_with_all_lines() -> None:
@@ -164,7 +196,8 @@ def test_cfg_error_with_100001_findings_is_truncated() -> None:
         darkparse.compile(f"{CONV}{many}[maxpol]\n")
     assert len(raised.value.diagnostics) == 100_001
     lines = str(raised.value).splitlines()
-    assert lines[0].endswith("error: unknown layer kind [maxpol]")
+    assert sum("warning: " in line for line in lines) == MAX_PRINTED_DIAGNOSTICS - 1
+    assert any(line.endswith("error: unknown layer kind [maxpol]") for line in lines)
     assert lines[-1] == f"… and {100_001 - MAX_PRINTED_DIAGNOSTICS:,} more"
 
 

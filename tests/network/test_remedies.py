@@ -191,7 +191,7 @@ def test_fullwidth_character_before_head_is_named() -> None:
         (f"{NET}[convolutional]\npad=\u00a01\n", "value", "U+00A0 (no-break space) is not a space"),
         (f"{NET}[convolutional]\npad=\u200b1\n", "value", "U+200B (zero width space) is invisible"),
         (f"{NET}[convolutional]\n＃ a comment\n", "unknown-option", "'＃' (U+FF03) is not '#'"),
-        (f"{NET}[conv\u043elutional]\n", "unknown-kind", "'о' (U+043E) is not an ASCII character"),
+        (f"{NET}[conv\u043elutional]\n", "unknown-kind", "'о' (U+043E) is not ASCII"),
         ("［net］\nwidth=32\n[conv]\n", "outside-section", "'［' (U+FF3B) is not '['"),
         ("[net］\nwidth=32\n[conv]\n", "header", "'］' (U+FF3D) is not ']'"),
     ],

@@ -87,13 +87,16 @@ def test_span_after_byte_order_mark_starts_at_column_1() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("\n", "<text>:1:1: error: no section in this file; a cfg starts with [net]"),
-        ("width=1\n[net]\n[conv]", "<text>:1:1: error: a line before the first section; a cfg starts with [net]"),
-        ("# x\n\n a=1\n[net]", "<text>:3:2: error: a line before the first section; a cfg starts with [net]"),
-        ("[conv]\n[net]\n", "<text>:1:1: error: the first section must be [net] or [network], this is [conv]"),
-        ("[net]\nwidth=1\n", "<text>:1:1: error: no layer follows [net]"),
-        ("[net]\n [conv\n", "<text>:2:2: error: a section header needs a closing bracket, as in [convolutional]"),
-        ("[net]\n[conv] # x\n", "<text>:2:1: error: text behind the bracket"),
+        ("\n", "<text>:1:1: error: file has no section; a cfg starts with [net]"),
+        ("width=1\n[net]\n[conv]", "<text>:1:1: error: line before the first section; a cfg starts with [net]"),
+        ("# x\n\n a=1\n[net]", "<text>:3:2: error: line before the first section; a cfg starts with [net]"),
+        ("[conv]\n[net]\n", "<text>:1:1: error: first section must be [net] or [network], got [conv]"),
+        ("[net]\nwidth=1\n", "<text>:1:1: error: cfg has no layers; expected at least one section after [net]"),
+        (
+            "[net]\n [conv\n",
+            "<text>:2:2: error: section header without a closing bracket; expected e.g. [convolutional]",
+        ),
+        ("[net]\n[conv] # x\n", "<text>:2:1: error: text after the closing bracket"),
     ],
 )
 def test_read_broken_text_is_error_with_place(text: str, message: str) -> None:
@@ -106,7 +109,7 @@ def test_read_of_missing_or_other_file_raises(tmp_path: Path) -> None:
     with pytest.raises(DarkparseError, match=r"nothing\.cfg: No such file or directory"):
         read(tmp_path / "nothing.cfg")
     (tmp_path / "x.weights").write_bytes(bytes(100))
-    with pytest.raises(DarkparseError, match=r"this is a \.weights file; the cfg comes first"):
+    with pytest.raises(DarkparseError, match=r"got a \.weights file; pass the cfg first"):
         read(tmp_path / "x.weights")
     with pytest.raises(DarkparseError, match=r"no cfg of that name ships with darkparse .*yolov3"):
         read("yolov33")

@@ -177,7 +177,7 @@ def test_check_data_of_binary_label_reports_line(tmp_path: Path) -> None:
     write(tmp_path / "5.txt", "0 1e300 .5 .1 nan\n")
     found = check_data(DataFile.read(tmp_path / "my.data")).diagnostics
     assert [(one.code, len(one.notes)) for one in found] == [("label-line", 1)]
-    assert found[0].message.startswith(f"2 of 10 pictures ({tmp_path}/4.txt: not a text file): a label's line")
+    assert found[0].message.startswith(f"2 of 10 pictures ({tmp_path}/4.txt: not a UTF-8 text file): a label's line")
 
 
 def test_check_data_missing_label_severity_follows_dialect(tmp_path: Path) -> None:

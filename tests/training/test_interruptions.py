@@ -259,7 +259,9 @@ def test_second_training_in_directory_names_first_process(data: Path, whole: Pat
     wait_for(tmp_path, first, 1)
     status, message = end(start(data, tmp_path))
     assert status == 2
-    error = f"darkparse: error: backup is in use by process {first.pid}; wait for it, or choose another backup="
+    error = (
+        f"darkparse: error: backup is locked by process {first.pid}\nhint: wait until it ends or choose another backup="
+    )
     assert message.splitlines()[-1] == error
     first.kill()
     end(first)

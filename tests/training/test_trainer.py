@@ -428,7 +428,9 @@ def test_failed_measurement_is_repeated_on_resume(
 def test_second_trainer_in_directory_is_refused(own: Path, tmp_path: Path) -> None:
     steps = iter(trainer(own, cfg(tmp_path)))
     next(steps)
-    told = rf"{tmp_path / 'backup'} is in use by process {os.getpid()}; wait for it, or choose another backup="
+    told = (
+        rf"{tmp_path / 'backup'} is locked by process {os.getpid()}\nhint: wait until it ends or choose another backup="
+    )
     with pytest.raises(darkparse.DarkparseError, match=told):
         list(trainer(own, cfg(tmp_path)))
     steps.close()

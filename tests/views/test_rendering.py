@@ -155,7 +155,7 @@ def test_draw_too_large_png_raises() -> None:
 def test_render_unknown_suffix_or_directory_raises(diagram: Diagram, tmp_path: Path) -> None:
     with pytest.raises(DarkparseError, match="cannot be written as 'gif'"):
         diagram.render(tmp_path / "net.gif")
-    with pytest.raises(FileNotFoundError, match="there is no folder"):
+    with pytest.raises(FileNotFoundError, match="does not exist"):
         diagram.render(tmp_path / "none" / "net.dot")
     assert list(tmp_path.iterdir()) == []
 

@@ -118,7 +118,7 @@ def test_convert_upto_writes_backbone(capsys: pytest.CaptureFixture[str]) -> Non
             "small.weights does not know its cfg: darkparse convert CFG small.weights -o x.pt",
         ),
         (["small.cfg", "backbone", "-o", "x.pt"], "a backbone, the first 2 layers"),
-        (["small.cfg", "small.weights", "-o", "no/x.pt"], "no/x.pt: there is no folder "),
+        (["small.cfg", "small.weights", "-o", "no/x.pt"], "no/x.pt: directory "),
         (["small.cfg", "small.weights", "-o", "x.pt", "--seen", "3"], "belong to .weights files"),
     ],
 )

@@ -180,6 +180,6 @@ def test_save_weights_keeps_permissions_and_links(model: darkparse.Darknet, tmp_
 
 
 def test_save_weights_into_missing_directory_raises(model: darkparse.Darknet, tmp_path: Path) -> None:
-    for path, reason in ((tmp_path / "no" / "x.weights", "there is no folder"), (tmp_path, "folder")):
+    for path, reason in ((tmp_path / "no" / "x.weights", "does not exist"), (tmp_path, "is a directory")):
         with pytest.raises(darkparse.WeightsError, match=reason):
             darkparse.save_weights(model, path)
