@@ -63,7 +63,7 @@ _ROWS = (
     ActivationRow("relu6", "F.relu6", "ReLU6", dialect="alexeyab"),
     _make_leaky("leaky", 0.1, mistaken="leaky ReLU with slope 0.1"),
     _make_leaky("revleaky", 0.1, dialect="alexeyab"),
-    _make_leaky("relie", 0.01, mistaken="leaky ReLU with slope 0.01, PyTorch's default, where Darknet has 0.1"),
+    _make_leaky("relie", 0.01, mistaken="leaky ReLU with slope 0.01, PyTorch's default, instead of Darknet's 0.1"),
     ActivationRow("elu", "F.elu", "ELU"),
     ActivationRow("hardtan", "F.hardtanh", "Hardtanh"),
     ActivationRow("tanh", "torch.tanh", "Tanh", packed="tanh"),
@@ -85,8 +85,8 @@ def read_activation(text: str, dialect: Dialect) -> ParsedValue:
     row = ACTIVATIONS.get(text)
     if row is None:
         hint = describe_unknown_activation(text, ACTIVATIONS)
-        return ParsedValue("relu", f"unknown activation {truncate(text)!r}: Darknet goes on with relu{hint}")
+        return ParsedValue("relu", f"unknown activation {truncate(text)!r}, Darknet uses relu instead{hint}")
     if not dialect.supports(row.dialect, text):
-        hint = f" (dialect {row.dialect} knows it)" if row.dialect else ""
-        return ParsedValue("relu", f"{dialect.title} does not know {text!r} and goes on with relu{hint}")
+        hint = f"; dialect {row.dialect} supports it" if row.dialect else ""
+        return ParsedValue("relu", f"{dialect.title} does not support activation {text!r} and uses relu instead{hint}")
     return ParsedValue(text)

@@ -21,18 +21,23 @@ def check_anchors(
     """
     count = len(anchors)
     if not anchors:
-        message, option = "there are no anchors: Darknet goes on with 0.5×0.5 for every box", None
+        message, option = "head without anchors=: Darknet uses 0.5×0.5 for every box", None
     elif count % 2:
-        message, option = f"anchors= has {count} numbers, which make no pairs of width and height", "anchors"
+        message, option = (
+            f"odd number of values in anchors=, got {count}; expected pairs of width and height",
+            "anchors",
+        )
     elif 2 * num < count:
-        message = f"anchors= has {count} numbers, num={num} has room for {2 * num} of them: pjreddie's Darknet writes "
-        message += "past its list (hank-ai's too), AlexeyAB's drops the rest"
+        message = (
+            f"too many values in anchors=, got {count}; expected at most {2 * num} for num={num} (pjreddie/darknet "
+        )
+        message += "and hank-ai/darknet write past their array, AlexeyAB/darknet ignores the rest)"
         option = "anchors"
     elif count <= 2 * max(indices):
         first, last = min(indices), max(indices)
         names = f"anchor {last}" if first == last else f"anchors {first} to {last}"
         message = (
-            f"{chosen_by}= names {names}, anchors= has {count // 2} pairs: Darknet goes on with 0.5×0.5 for the rest"
+            f"{chosen_by}= selects {names}, but anchors= has {count // 2} pairs: Darknet uses 0.5×0.5 for the rest"
         )
         option = chosen_by
     else:

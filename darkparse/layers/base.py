@@ -187,7 +187,7 @@ class Layer:
         if (before.h, before.w) == (after.h, after.w):
             return ()
         raise NotImplementedError(
-            f"[{self.kind}] makes {after} of {before}: {type(self).__name__} must state windows()"
+            f"[{self.kind}] changes {before} to {after}: {type(self).__name__} must implement windows()"
         )
 
     def tensors(self, ctx: LayerContext) -> tuple[TensorSpec, ...]:
@@ -243,7 +243,7 @@ def layer(kind: str, *aliases: str, dialect: str | None = None) -> Callable[[typ
         names = (kind, *aliases)
         for name in names:
             if name in REGISTRY:
-                raise ValueError(f"section name [{name}] is taken by {REGISTRY[name].__name__}")
+                raise ValueError(f"section name [{name}] is already registered for {REGISTRY[name].__name__}")
         REGISTRY.update(dict.fromkeys(names, layer_class))
         return layer_class
 

@@ -125,12 +125,12 @@ class Convolutional(Padded, Convolution, Cuttable):
         c, (sy, sx) = inputs[0].c, self.strides
         for key, value in (("stride", min(sy, sx)), ("dilation", self.effective_dilation)):
             if value < 1:
-                raise LayerError(f"{key} must be at least 1, this is {value}", option=key)
+                raise LayerError(f"{key} must be at least 1, got {value}", option=key)
         _check_numload(self)
         for label, count in (("input channels", c), ("filters", self.filters)):
             if count % self.effective_groups:
                 raise LayerError(
-                    f"{self.effective_groups} groups do not divide the {count} {label}", option="groups", input=0
+                    f"groups={self.effective_groups} does not divide the {count} {label}", option="groups", input=0
                 )
         conv_shape = self._infer_conv_shape(inputs[0])
         if not self.antialiasing:
@@ -217,8 +217,8 @@ class Convolutional(Padded, Convolution, Cuttable):
     def warnings(self, ctx: LayerContext) -> tuple[LayerError, ...]:
         if ctx.dialect.pointwise_loses_stride and self.size == 1 and max(self.strides) > 1:
             message = (
-                "pjreddie's CPU code forgets the stride of a 1×1 convolution (convolutional_layer.c:468), its GPU code "
-                "and darkparse do not"
+                "pjreddie's CPU code ignores the stride of a 1×1 convolution (convolutional_layer.c:468); its GPU code "
+                "and darkparse apply it"
             )
             return (LayerError(message, option="stride"),)
         return ()
@@ -233,7 +233,7 @@ class Convolutional(Padded, Convolution, Cuttable):
             total_padding = self.size - (1 if self.antialiasing else max(self.strides))
             sides = (total_padding // 2, total_padding - total_padding // 2) * 2
             pad = ModuleSpec("pad", "torch.nn.ZeroPad2d", {"padding": sides})
-            description = "padding as in TensorFlow's SAME, more behind the map than before it"
+            description = "padding as in TensorFlow's SAME, more after the map than before it"
             yield Deviation(description, (pad, convolution.with_kwargs(padding=0), *rest))
 
     def macs(self, ctx: LayerContext) -> int:
@@ -255,7 +255,7 @@ class Convolutional(Padded, Convolution, Cuttable):
 def _check_numload(layer: Convolutional | Deconvolutional) -> None:
     if not 0 <= layer.numload <= layer.filters:
         raise LayerError(
-            f"numload must be 0 to {layer.filters}, the number of filters; this is {layer.numload}", option="numload"
+            f"numload must be 0 to {layer.filters}, the number of filters; got {layer.numload}", option="numload"
         )
 
 
@@ -350,7 +350,7 @@ class Local(Layer):
         padded_size = [(n + 2 * self.pad - self.size) // self.stride + 1 for n in (inputs[0].h, inputs[0].w)]
         if [h, w] != padded_size:
             raise LayerError(
-                f"a padded local layer needs size 3 and pad 1, this is size {self.size} and pad {self.pad}",
+                f"a padded [local] layer requires size=3 and pad=1, got size={self.size} and pad={self.pad}",
                 option="size",
             )
         return Shape(self.filters, h, w)

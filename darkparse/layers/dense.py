@@ -83,11 +83,9 @@ class Softmax(LossLayer, Classifier):
         if self.spatial and inputs[0].is_map:
             return inputs[0].flatten()
         if self.tree is not None:
-            check_tree(self.tree, inputs[0].size, "values that come in")
+            check_tree(self.tree, inputs[0].size, "input values")
         if self.groups < 1 or inputs[0].size % self.groups:
-            raise LayerError(
-                f"{self.groups} groups do not divide the {inputs[0].size} values that come in", option="groups"
-            )
+            raise LayerError(f"groups={self.groups} does not divide the {inputs[0].size} input values", option="groups")
         return inputs[0].flatten()
 
     def modules(self, ctx: LayerContext) -> tuple[ModuleSpec, ...]:

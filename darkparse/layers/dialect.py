@@ -204,7 +204,7 @@ def register(dialect: Dialect) -> Dialect:
         ValueError: The name is already registered.
     """
     if dialect.name in DIALECTS:
-        raise ValueError(f"there is a dialect {dialect.name!r} already: {DIALECTS[dialect.name].title}")
+        raise ValueError(f"dialect {dialect.name!r} is already registered for {DIALECTS[dialect.name].title}")
     DIALECTS[dialect.name] = dialect
     return dialect
 

@@ -9,11 +9,12 @@ IMPLICIT = f"{YOLOR}; its learned constant alone is [implicit]"
 LOWERED_IMPLICIT = f"{IMPLICIT}; {LOWER}"
 PART = "[route] with groups= and group_id= takes an equal part"
 QUANTIZED = (
-    "a PyTorch loader's convolution that rounds weights and activations; [convolutional] is it without the rounding, "
-    "and takes the same weights"
+    "quantized convolution of a PyTorch loader; use [convolutional], which computes it without the rounding and loads "
+    "the same weights"
 )
 DEFORMABLE = (
-    "no Darknet samples a map at learned places; [convolutional] is it without the offsets, and other weights fit"
+    "no Darknet fork supports deformable convolutions; [convolutional] computes them without the offsets, but requires "
+    "other weights"
 )
 
 FOREIGN_KINDS: dict[str, str] = {
@@ -56,47 +57,49 @@ FOREIGN_KINDS: dict[str, str] = {
     "[route] joins maps of one size only",
     "selectchannels": f"{YOLOR}: it multiplies a map by the logistic of a learned constant; "
     "[implicit] and [scale_channels] multiply by the constant itself",
-    "dwt": f"{YOLOR}: a wavelet of 2×2 blocks; [reorg3d] with stride=2 moves the same positions to channels, unmixed",
-    "jde": f"{YOLOR}: a head of boxes and embeddings; [yolo] is its boxes",
+    "dwt": f"{YOLOR}; it is a wavelet of 2×2 blocks: [reorg3d] with stride=2 moves the same positions to channels, "
+    f"unmixed",
+    "jde": f"{YOLOR}; its head predicts boxes and embeddings: use [yolo] for the boxes",
     "focus": f"{YOLOV5}; [reorg3d] with stride=2 moves the same values to channels, in another order",
-    "depthtospace": "[reorg3d] with reverse=1 comes near",
-    "pixelshuffle": "[reorg3d] with reverse=1 comes near",
-    "spacetodepth": "[reorg3d] is that",
-    "pixelunshuffle": "[reorg3d] is that",
-    "globalavgpool": "[avgpool] is that",
-    "gap": "[avgpool] is that",
-    "averagepool": "[avgpool] is that over the whole map, [local_avgpool] over windows",
-    "bilinear": "no Darknet interpolates; [upsample] repeats each value",
-    "bilinearupsample": "no Darknet interpolates; [upsample] repeats each value",
-    "upsamplebilinear": "no Darknet interpolates; [upsample] repeats each value",
-    "interpolate": "[upsample] is that with the nearest value",
-    "resize": "[upsample] is that with the nearest value",
-    "flatten": "no section is needed: [connected] reads a map as a vector",
-    "linear": "[connected] is that",
-    "dense": "[connected] is that",
-    "fc": "[connected] is that",
+    "depthtospace": "the most similar section is [reorg3d] with reverse=1",
+    "pixelshuffle": "the most similar section is [reorg3d] with reverse=1",
+    "spacetodepth": "use [reorg3d]",
+    "pixelunshuffle": "use [reorg3d]",
+    "globalavgpool": "use [avgpool]",
+    "gap": "use [avgpool]",
+    "averagepool": "use [avgpool] over the whole map, [local_avgpool] over windows",
+    "bilinear": "no Darknet fork interpolates; [upsample] repeats each value",
+    "bilinearupsample": "no Darknet fork interpolates; [upsample] repeats each value",
+    "upsamplebilinear": "no Darknet fork interpolates; [upsample] repeats each value",
+    "interpolate": "use [upsample] for nearest-neighbor interpolation",
+    "resize": "use [upsample] for nearest-neighbor interpolation",
+    "flatten": "not required: [connected] reads a map as a vector",
+    "linear": "use [connected]",
+    "dense": "use [connected]",
+    "fc": "use [connected]",
     "dcn": DEFORMABLE,
-    "silu": "[activation] with activation=swish is that",
-    "sigmoid": "[activation] with activation=logistic is that",
-    "leakyrelu": "[activation] with activation=leaky is that",
-    "prelu": "a leaky ReLU whose slope is learned, which no Darknet has; [activation] with activation=leaky has the "
-    "slope 0.1, which fits no weights trained with another",
-    "bn": "[batchnorm] is that",
-    "batchnorm": "[batchnorm] is that",
-    "conv": "[convolutional] is that",
-    "asff": "three maps weighted by what is learned; [shortcut] with weights_type=per_channel comes nearest",
-    "attention": "no Darknet has attention; the nearest gates are [scale_channels] and [sam]",
-    "transformer": "no Darknet has transformers",
-    "identity": "[silence] of AlexeyAB/darknet passes its input on",
+    "silu": "use [activation] with activation=swish",
+    "sigmoid": "use [activation] with activation=logistic",
+    "leakyrelu": "use [activation] with activation=leaky",
+    "prelu": "no Darknet fork supports a leaky ReLU whose slope is learned; [activation] with activation=leaky has the "
+    "fixed slope 0.1",
+    "bn": "use [batchnorm]",
+    "batchnorm": "use [batchnorm]",
+    "conv": "use [convolutional]",
+    "asff": "weighted sum of three maps; the most similar section is [shortcut] with weights_type=per_channel",
+    "attention": "no Darknet fork supports attention; the most similar gates are [scale_channels] and [sam]",
+    "transformer": "no Darknet fork supports transformers",
+    "identity": "use [silence] of AlexeyAB/darknet, which returns its input",
 } | dict.fromkeys(
     ("c3", "c2f", "c3k2", "bottleneck", "bottleneckcsp", "csp", "spp", "sppf", "sppcspc", "detect", "bifpn"), YOLOV5
 )
 """What a section of another program is in Darknet, by its name as `normalize_kind` returns it."""
 
 FOREIGN_OPTIONS: dict[tuple[str, str], str] = {
-    ("connected", "transpose"): "in MICL-AI's fork it keeps this matrix the other way round, inputs × outputs, and the "
-    "weights that the fork saves hold it so: transpose it before they are loaded here",
-    ("yolo", "from"): "YOLOR's PyTorch code fuses heads by it",
+    ("connected", "transpose"): "MICL-AI's fork stores this matrix transposed, inputs × outputs, also in its "
+    "weights files: transpose it "
+    "before loading them",
+    ("yolo", "from"): "YOLOR's PyTorch code uses it to fuse heads",
 }
 """What an option of a fork means, by kind and key."""
 

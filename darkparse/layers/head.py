@@ -106,8 +106,8 @@ class Head(Layer):
     def infer_shape(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
         channels = inputs[0].c
         if channels != self.required_channels:
-            supply = f"the layer before gives {channels}: filters={self.required_channels} belongs there"
-            needs = f"this head needs {self.required_channels} channels = {self.formula}"
+            supply = f"got {channels} from the layer before: set filters={self.required_channels} there"
+            needs = f"this head requires {self.required_channels} channels = {self.formula}"
             message = f"{needs}, {supply}{self.suggest_options(channels)}"
             raise LayerError(message, input=0, code="head")
         return inputs[0]
@@ -121,7 +121,7 @@ class Head(Layer):
         if self.anchor_options and count and not rest:
             return f"{suggestion}, or {self.anchor_options} for {count} anchor{'' if count == 1 else 's'}"
         options = f"classes=, {self.anchor_options.replace(' and ', ' or ')}" if self.anchor_options else "classes="
-        return suggestion or f", or else {options} here is wrong"
+        return suggestion or f", or correct {options} here"
 
     def decoder(self, dialect: Dialect, *, hierarchy: float, use_class_map: bool) -> ModuleSpec | None:
         """Return the module that decodes the output to boxes (`darkparse.model.decoders`); None if there are no boxes.
@@ -138,7 +138,7 @@ class Head(Layer):
         return True
 
     def known_deviations(self, ctx: LayerContext) -> Iterable[Deviation]:
-        yield Deviation("the head left out: its input", (), (0,))
+        yield Deviation("no head: its input instead", (), (0,))
 
     def box_deviations(self, ctx: LayerContext, decoder: ModuleSpec) -> Iterable[Deviation]:
         """Yield known deviations in this head and its decoder; the last module of each is the decoder."""

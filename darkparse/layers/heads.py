@@ -78,7 +78,8 @@ class Region(Head, LossLayer):
         if errors or largest <= (max(2 * grid, MAX_ANCHOR_IN_CELLS) if has_decimals else grid):
             return errors
         message = (
-            f"an anchor of {largest:g} on a grid of {ctx.input.h}×{ctx.input.w}: [region] wants cells, [yolo] pixels"
+            f"anchor of {largest:g} on a grid of {ctx.input.h}×{ctx.input.w}; [region] expects anchors in grid cells, "
+            "[yolo] in pixels"
         )
         return (LayerError(message, option="anchors", code="anchors"),)
 
@@ -116,7 +117,7 @@ class Region(Head, LossLayer):
 
     def loss(self, ctx: LayerContext, options: RegionTraining, net: Shape) -> LossSpec:
         if self.coords > 4:
-            raise LayerError("coords above 4 are masks, whose training is left out", option="coords")
+            raise LayerError("coords above 4 (masks) cannot be trained", option="coords")
         kwargs = self.options("classes", "softmax", "tree", "map") | {"options": options, "anchors": self.boxes}
         if ctx.dialect.region_interleaved:
             return LossSpec(f"{LOSSES_PACKAGE}.region.AlexeyRegionLoss", kwargs)
@@ -173,9 +174,9 @@ class DetectionHead(Head, LossLayer):
 
     def infer_shape(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
         if inputs[0].size != self.required_channels:
-            supply = f"the layer before gives {inputs[0].size}: output={self.required_channels} belongs there"
+            supply = f"got {inputs[0].size} from the layer before: set output={self.required_channels} there"
             raise LayerError(
-                f"this head needs {self.required_channels} values = {self.formula}, {supply}", input=0, code="head"
+                f"this head requires {self.required_channels} values = {self.formula}, {supply}", input=0, code="head"
             )
         return Shape.flat(self.required_channels)
 
@@ -197,7 +198,7 @@ class DetectionHead(Head, LossLayer):
 
     def loss(self, ctx: LayerContext, options: DetectionTraining, net: Shape) -> LossSpec:
         if self.coords != 4:
-            raise LayerError("a box has 4 coords in training", option="coords")
+            raise LayerError(f"coords must be 4 in training, got {self.coords}", option="coords")
         kwargs = self.options("classes", "num", "side", "sqrt") | {"options": options}
         return LossSpec(f"{LOSSES_PACKAGE}.detection.DetectionLoss", kwargs)
 
@@ -231,7 +232,7 @@ class Iseg(Head, LossLayer):
         return (ModuleSpec("head", f"{HEADS_MODULE}.IsegHead", {"classes": self.classes}),)
 
     def loss(self, ctx: LayerContext, options: Training, net: Shape) -> LossSpec:
-        raise LayerError("[iseg] is not trained here: its loss needs a mask for every object, and no cfg ships with it")
+        raise LayerError("[iseg] cannot be trained: its loss requires a mask for every object")
 
     def summary(self, ctx: LayerContext) -> str:
         return "segmentation head"

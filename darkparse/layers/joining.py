@@ -32,11 +32,14 @@ class Route(Joining, ChannelSlice):
     def infer_shape(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
         if self.groups < 1 or not 0 <= self.group_id < self.groups:
             raise LayerError(
-                f"group_id must be 0 to groups-1, this is {self.group_id} of {self.groups}", option="group_id"
+                f"group_id must be 0 to {self.groups - 1} for groups={self.groups}, got {self.group_id}",
+                option="group_id",
             )
         for position, x in enumerate(inputs):
             if x.c % self.groups:
-                raise LayerError(f"{self.groups} groups do not divide {x.c} channels", option="groups", input=position)
+                raise LayerError(
+                    f"groups={self.groups} does not divide {x.c} channels", option="groups", input=position
+                )
         first, channels = inputs[0], sum(x.c for x in inputs) // self.groups
         layouts = {x.layout for x in inputs}
         if any((x.h, x.w) != (first.h, first.w) for x in inputs) or Layout.FLAT in layouts:
@@ -48,7 +51,9 @@ class Route(Joining, ChannelSlice):
         sizes = {f"{x.h}×{x.w}" for x in ctx.inputs if x.is_map}
         if len(sizes) < 2:
             return ()
-        message = f"maps of {' and '.join(sorted(sizes))} are joined: only a vector of {ctx.output.size} values is left"
+        message = (
+            f"maps of {' and '.join(sorted(sizes))} are joined, so the output is a vector of {ctx.output.size} values"
+        )
         return (LayerError(message, option="layers", code="sizes"),)
 
     def modules(self, ctx: LayerContext) -> tuple[ModuleSpec, ...]:
@@ -61,7 +66,7 @@ class Route(Joining, ChannelSlice):
     def known_deviations(self, ctx: LayerContext) -> Iterable[Deviation]:
         modules = self.modules(ctx)
         if len(ctx.inputs) > 1:
-            yield Deviation("the joined maps in reversed order", modules, tuple(range(len(ctx.inputs)))[::-1])
+            yield Deviation("joined maps in reverse order", modules, tuple(range(len(ctx.inputs)))[::-1])
         if self.groups == 1:
             return
         for group in set(range(self.groups)) - {self.group_id}:
@@ -69,7 +74,7 @@ class Route(Joining, ChannelSlice):
                 f"group {group} of the channels", tuple(spec.with_kwargs(group_id=group) for spec in modules)
             )
         whole = ModuleSpec("whole", f"{MODULES_PACKAGE}.Route", {"groups": 1, "group_id": 0})
-        yield Deviation("the maps joined first and the group taken then", (whole, *modules))
+        yield Deviation("maps joined before the group is selected", (whole, *modules))
 
     def summary(self, ctx: LayerContext) -> str:
         part = f" part {self.group_id + 1} of {self.groups}" if self.groups > 1 else ""
@@ -111,17 +116,17 @@ class Shortcut(Joining, Cuttable):
         for position, x in enumerate(inputs[1:], start=1):
             if Layout.FLAT in (x.layout, out.layout) and x != out:
                 raise LayerError(
-                    f"a vector without channels is added to one of its length only, not {x} to {out}",
+                    f"a vector can only be added to a vector of the same length, got {x} and {out}",
                     option="from",
                     input=position,
                 )
             # A larger map is read with a stride, a smaller one is added at every n-th position (blas.c shortcut_cpu).
             fits = out.w // x.w == out.h // x.h and x.w // out.w == x.h // out.h
             if not fits:
-                message = "maps whose height and width differ by different factors cannot be added"
+                message = "cannot add maps whose height and width differ by different factors"
                 raise LayerError(message, option="from", code="sizes")
             if self.is_weighted and (x.h, x.w) != (out.h, out.w):
-                raise LayerError("a weighted shortcut needs maps of one size", option="from", code="sizes")
+                raise LayerError("a weighted shortcut requires maps of the same size", option="from", code="sizes")
         return out
 
     def _get_weight_shape(self, ctx: LayerContext) -> tuple[int, ...]:
@@ -145,21 +150,21 @@ class Shortcut(Joining, Cuttable):
         return (add, *make_activation_modules(self.activation))
 
     def known_deviations(self, ctx: LayerContext) -> Iterable[Deviation]:
-        yield Deviation("the shortcut left out", (), (0,))
+        yield Deviation("no shortcut", (), (0,))
 
     def warnings(self, ctx: LayerContext) -> tuple[LayerError, ...]:
         mismatched = next((x for x in ctx.inputs if (x.h, x.w) != (ctx.output.h, ctx.output.w)), None)
         if mismatched is not None and ctx.dialect.adds_equal_sizes_only:
             message = (
-                f"{ctx.dialect.title} adds maps of one size, not {mismatched} to {ctx.output}, and stops here "
-                "(parser.c:979)"
+                f"{ctx.dialect.title} requires maps of the same size, got {mismatched} and {ctx.output}, and exits "
+                "here (parser.c:979)"
             )
-            consequence = "built without assertions it adds values of other places; pjreddie/darknet adds what overlaps"
+            consequence = "without assertions it adds wrong positions; pjreddie/darknet adds the overlapping part"
             return (LayerError(f"{message}; {consequence}", option="from", code="sizes"),)
         if self.is_weighted and self.weights_normalization == "none":
             message = (
-                "AlexeyAB's Darknet refuses weights without weights_normalization= (parser.c:935), darkparse takes "
-                "them as they are"
+                "AlexeyAB/darknet rejects weights_type= without weights_normalization= (parser.c:935); darkparse uses "
+                "the weights unnormalized"
             )
             return (LayerError(message, option="weights_type"),)
         return ()
@@ -193,7 +198,7 @@ class Gate(Joining):
         return (ModuleSpec("gate", f"{MODULES_PACKAGE}.{gate}", {}), *make_activation_modules(self.activation))
 
     def known_deviations(self, ctx: LayerContext) -> Iterable[Deviation]:
-        yield Deviation("the gate left out", (), (1,))
+        yield Deviation("no gate", (), (1,))
 
     def macs(self, ctx: LayerContext) -> int:
         return ctx.output.size
@@ -213,7 +218,9 @@ class ScaleChannels(Gate):
         gate, x = inputs
         expected = (1, x.h, x.w) if self.scale_wh else (x.c, 1, 1)
         if tuple(gate) != expected:
-            raise LayerError(f"a gate of {Shape(*expected)} is needed for a map of {x}", code="sizes")
+            raise LayerError(
+                f"wrong shape of the gate, got {gate}; expected {Shape(*expected)} for a map of {x}", code="sizes"
+            )
         return x
 
     def summary(self, ctx: LayerContext) -> str:
@@ -232,7 +239,7 @@ class Sam(Gate):
     def infer_shape(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
         gate, x = inputs
         if gate != x:
-            raise LayerError("gate and map must have one shape", code="sizes")
+            raise LayerError(f"gate and map must have the same shape, got {gate} and {x}", code="sizes")
         return x
 
     def summary(self, ctx: LayerContext) -> str:

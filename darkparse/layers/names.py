@@ -16,7 +16,7 @@ def describe_unknown_kind(name: str, known_names: Iterable[str], activations: It
     """Return the end of a message about an unknown section: its equivalent in Darknet or the most similar name."""
     explanation = FOREIGN_KINDS.get(normalize_kind(name))
     if explanation is None and name.lower() in activations:
-        explanation = f"[activation] with activation={name.lower()} is that"
+        explanation = f"use [activation] with activation={name.lower()}"
     if explanation is not None:
         return f": {explanation}"
     suggestion = find_nearest_name(name, known_names)

@@ -43,7 +43,9 @@ def check_tree(path: PurePath, count: int, label: str) -> None:
     except DarkparseError as problem:
         raise LayerError(str(problem), option="tree") from None
     if nodes != count:
-        raise LayerError(f"the tree has {nodes} nodes, there are {count} {label}", option="tree")
+        raise LayerError(
+            f"wrong number of nodes in the tree, got {nodes}; expected {count}, the number of {label}", option="tree"
+        )
 
 
 @dataclass(frozen=True, slots=True)

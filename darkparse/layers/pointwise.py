@@ -21,7 +21,7 @@ class ActivationLayer(Layer):
     def infer_shape(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
         if ACTIVATIONS[self.activation].over_channels and not inputs[0].is_map:
             raise LayerError(
-                f"{self.activation} works over the channels of a map, a vector comes in", option="activation", input=0
+                f"activation={self.activation} requires a map with channels, got a vector", option="activation", input=0
             )
         return inputs[0]
 
@@ -123,7 +123,7 @@ class Dropout(Layer):
 
     def infer_shape(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
         if not 0 <= self.probability <= 1:
-            raise LayerError(f"probability must be 0 to 1, this is {self.probability:g}", option="probability")
+            raise LayerError(f"probability must be 0 to 1, got {self.probability:g}", option="probability")
         return inputs[0]
 
     def modules(self, ctx: LayerContext) -> tuple[ModuleSpec, ...]:
@@ -156,4 +156,4 @@ class Contrastive(LossLayer):
     loss_options = Training
 
     def loss(self, ctx: LayerContext, options: Training, net: Shape) -> LossSpec:
-        raise LayerError("[contrastive] is not trained here: its loss needs objects followed from picture to picture")
+        raise LayerError("[contrastive] cannot be trained: its loss requires objects tracked across images")

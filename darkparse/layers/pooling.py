@@ -42,14 +42,17 @@ class Maxpool(Layer):
         x = inputs[0]
         if self.maxpool_depth:
             if not 1 <= self.out_channels <= x.c:
-                raise LayerError(f"out_channels must be 1 to {x.c}, the channels that come in", option="out_channels")
+                raise LayerError(
+                    f"out_channels must be 1 to {x.c}, the number of input channels; got {self.out_channels}",
+                    option="out_channels",
+                )
             return Shape(self.out_channels, x.h, x.w)
         pooled_shape = self._infer_pooled_shape(x)
         if not self.antialiasing:
             return pooled_shape
         if min(self.stride_y, self.stride_x) < 1:
             raise LayerError(
-                f"a blurred stride must be at least 1, this is {min(self.stride_y, self.stride_x)}", option="stride"
+                f"stride must be at least 1 with antialiasing, got {min(self.stride_y, self.stride_x)}", option="stride"
             )
         h, w = (
             compute_blurred_length(n, self.antialiasing, s)
@@ -99,7 +102,7 @@ class Maxpool(Layer):
         symmetric = plain.with_kwargs(padding=self.size // 2)
         mean = replace(plain, target="torch.nn.AvgPool2d")
         yield Deviation("max-pool padded with zeros", (zeros, plain, *blur))
-        yield Deviation("max-pool padded with more before the map than behind it", (mirrored, plain, *blur))
+        yield Deviation("max-pool padded with more before the map than after it", (mirrored, plain, *blur))
         yield Deviation("max-pool without padding", (plain, *blur))
         yield Deviation("max-pool padded on both sides, size // 2", (symmetric, *blur))
         yield Deviation("the mean instead of the maximum", (zeros, mean, *blur))
@@ -203,7 +206,7 @@ def infer_pooled_shape(x: Shape, size: int, strides: tuple[int, int], padding: i
     """
     for key, value in (("size", size), ("stride", min(strides))):
         if value < 1:
-            raise LayerError(f"{key} must be at least 1, this is {value}", option=key)
+            raise LayerError(f"{key} must be at least 1, got {value}", option=key)
     h, w = ((n + padding - size) // s + 1 for n, s in zip((x.h, x.w), strides, strict=True))
     return Shape(x.c, h, w)
 

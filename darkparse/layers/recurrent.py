@@ -173,14 +173,15 @@ class ConvolutionalMemory(Padded):
         """
         if x.c % self.groups or filters % self.groups:
             raise LayerError(
-                f"{self.groups} groups do not divide {x.c} channels and {filters} filters", option="groups"
+                f"groups={self.groups} does not divide {x.c} channels and {filters} filters", option="groups"
             )
         h, w = (
             compute_conv_length(n, self.size, self.stride, self.effective_padding, self.dilation) for n in (x.h, x.w)
         )
         if (h, w) != (x.h, x.w):
             raise LayerError(
-                f"its convolutions make {h}×{w} of {x.h}×{x.w}, but a state must keep its size (use pad=1)",
+                f"its convolutions change the size from {x.h}×{x.w} to {h}×{w}, but a state must keep its size; use "
+                f"pad=1",
                 option="pad",
             )
         return Shape(filters, h, w)
@@ -292,7 +293,10 @@ class ConvLstm(ConvolutionalMemory):
     def infer_shape(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
         if self.bottleneck and inputs[0].c != self.output:
             raise LayerError(
-                f"bottleneck=1 needs as many outputs as input channels, {inputs[0].c}", option="output", input=0
+                f"output must equal the number of input channels with bottleneck=1, got {self.output}; expected "
+                f"{inputs[0].c}",
+                option="output",
+                input=0,
             )
         return self.infer_conv_shape(inputs[0], self.output)
 

@@ -35,7 +35,7 @@ class Upsample(Layer):
             return Shape(c, h * self.stride, w * self.stride)
         if h % -self.stride or w % -self.stride:
             raise LayerError(
-                f"a map of {inputs[0]} does not divide into blocks of {-self.stride}×{-self.stride}",
+                f"cannot divide a map of {inputs[0]} into blocks of {-self.stride}×{-self.stride}",
                 option="stride",
                 input=0,
             )
@@ -89,15 +89,15 @@ class Rearranging(Layer):
 
     def _infer_rearranged_shape(self, x: Shape, stride: int, reverse: bool) -> Shape:
         if stride < 1:
-            raise LayerError(f"stride must be at least 1, this is {stride}", option="stride")
+            raise LayerError(f"stride must be at least 1, got {stride}", option="stride")
         if reverse:
             if x.c % stride**2:
                 raise LayerError(
-                    f"{x.c} channels do not divide into blocks of {stride}×{stride}", option="stride", input=0
+                    f"cannot divide {x.c} channels into blocks of {stride}×{stride}", option="stride", input=0
                 )
             return Shape(x.c // stride**2, x.h * stride, x.w * stride)
         if x.h % stride or x.w % stride:
-            message = f"a map of {x} does not divide into blocks of {stride}×{stride}{self.consequence}"
+            message = f"cannot divide a map of {x} into blocks of {stride}×{stride}{self.consequence}"
             raise LayerError(message, option="stride", input=0)
         return Shape(x.c * stride**2, x.h // stride, x.w // stride)
 
@@ -110,7 +110,7 @@ class Reorg(Rearranging, Reinterpretable):
     expect the order of `[reorg3d]` (AlexeyAB/darknet#489).
     """
 
-    consequence = "; Darknet goes on and writes past its buffer (blas.c reorg_cpu)"
+    consequence = "; Darknet continues and writes past its buffer (blas.c reorg_cpu)"
     stride: int = option(default=1)
     reverse: bool = option(default=False)
     flatten: bool = option(default=False, dialect="pjreddie")
@@ -123,7 +123,7 @@ class Reorg(Rearranging, Reinterpretable):
         out = self._infer_rearranged_shape(x, self.stride, self.reverse)
         if not self.flatten and x.c % self.stride**2:
             raise LayerError(
-                f"reorg reads {x.c} channels as blocks of {self.stride}×{self.stride}, which do not divide them",
+                f"cannot divide {x.c} channels into blocks of {self.stride}×{self.stride}",
                 input=0,
             )
         return out
@@ -173,7 +173,8 @@ class Reorg3d(Rearranging):
     def infer_shape(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
         if self.reverse and inputs[0].c % self.stride**4:
             raise LayerError(
-                f"reverse=1 divides the channels twice, and {inputs[0].c} is no multiple of {self.stride**4}", input=0
+                f"reverse=1 divides the channels twice, got {inputs[0].c}; expected a multiple of {self.stride**4}",
+                input=0,
             )
         return self._infer_rearranged_shape(inputs[0], self.stride, self.reverse)
 
@@ -208,7 +209,7 @@ class Crop(Layer):
         c, h, w = inputs[0]
         for key, value, limit in (("crop_height", self.crop_height, h), ("crop_width", self.crop_width, w)):
             if not 1 <= value <= limit:
-                raise LayerError(f"{key} must be 1 to {limit}, the size that comes in", option=key)
+                raise LayerError(f"{key} must be 1 to {limit}, the size of the input; got {value}", option=key)
         return Shape(c, self.crop_height, self.crop_width)
 
     def windows(self, ctx: LayerContext) -> tuple[Window, ...]:

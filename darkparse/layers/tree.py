@@ -65,15 +65,15 @@ def read_tree(path: PurePath) -> Tree:
         try:
             parents.append(int(parent[:MAX_QUOTE_LENGTH]))
         except ValueError:
-            raise DarkparseError(f"{path}:{line_number}: not a line of a tree; expected `name parent`") from None
+            raise DarkparseError(f"{path}:{line_number}: invalid line of a tree; expected `name parent`") from None
         if not -1 <= parents[-1] < line_number - 1:
-            raise DarkparseError(f"{path}:{line_number}: not a line of a tree; the parent is not an earlier line")
+            raise DarkparseError(f"{path}:{line_number}: invalid line of a tree; the parent must be an earlier line")
         if not sizes or parents[-1] != parents[-2]:
             sizes.append(0)
         sizes[-1] += 1
         names.append(name)
     if not names:
-        raise DarkparseError(f"{path}: a tree needs a node, and no line is in this file")
+        raise DarkparseError(f"{path}: the tree is empty; expected at least one line `name parent`")
     return Tree(tuple(names), tuple(parents), tuple(sizes))
 
 
@@ -87,14 +87,14 @@ def read_map(path: PurePath, classes: int) -> tuple[int, ...]:
     indices = []
     for line_number, line in enumerate(_read_lines(path), start=1):
         if not line.isdecimal() or len(line) > len(str(INT_MAX)) or int(line) >= classes:
-            raise DarkparseError(f"{path}:{line_number}: not a line of a map; expected a class index below {classes}")
+            raise DarkparseError(f"{path}:{line_number}: invalid line of a map; expected a class index below {classes}")
         indices.append(int(line))
     if not indices:
-        raise DarkparseError(f"{path}: a map without a line")
+        raise DarkparseError(f"{path}: the map is empty; expected one class index per line")
     return tuple(indices)
 
 
 def _read_lines(path: PurePath) -> list[str]:
     if not isinstance(path, Path):
-        raise DarkparseError(f"{path}: no such file where a cfg's files may lie")
+        raise DarkparseError(f"{path}: no such file in the directories of the cfg")
     return [line.strip() for line in split_lines(read_text(path)) if line.strip()]

@@ -48,10 +48,10 @@ def read_int(text: str, _: Dialect) -> ParsedValue:
     """
     match = _INT.match(text)
     if not match and not _FLOAT.match(text):
-        raise ValueTextError("a whole number is needed here")
+        raise ValueTextError("expected an integer")
     number = int(match[0][:MAX_INT_DIGITS]) if match else 0
     if abs(number) > INT_MAX:
-        raise ValueTextError(f"the number does not fit Darknet's int (at most {INT_MAX:,})")
+        raise ValueTextError(f"expected at most {INT_MAX:,}, the limit of Darknet's int")
     return ParsedValue(number, _describe_dropped_text(text, match[0] if match else "", number))
 
 
@@ -64,13 +64,13 @@ def read_float(text: str, _: Dialect) -> ParsedValue:
     hexadecimal = _HEX.match(text)
     match = hexadecimal or _FLOAT.match(text)
     if not match:
-        raise ValueTextError("a number is needed here")
+        raise ValueTextError("expected a number")
     try:
         number = float.fromhex(match[0]) if hexadecimal else float(match[0])
     except OverflowError:
         number = inf
     if abs(number) >= FLOAT_LIMIT:
-        raise ValueTextError("the number does not fit Darknet's float")
+        raise ValueTextError("expected a finite value of Darknet's float")
     return ParsedValue(number, _describe_dropped_text(text, match[0], f"{number:g}" if hexadecimal else match[0]))
 
 
@@ -98,7 +98,9 @@ def read_list(item: Reader) -> Reader:
         body, mark, _ = text.partition("#")
         parts = body.removesuffix(",").split(",")
         complaint = (
-            f"Darknet takes {truncate(text)!r} whole as the value; only {truncate(body)!r} is read" if mark else None
+            f"Darknet uses all of {truncate(text)!r} as the value; darkparse only reads {truncate(body)!r}"
+            if mark
+            else None
         )
         values = []
         for part in parts:
@@ -106,7 +108,7 @@ def read_list(item: Reader) -> Reader:
             values.append(number)
             complaint = complaint or item_complaint
         if body.endswith(","):
-            complaint = complaint or "the comma at the end is ignored; Darknet reads a 0 behind it"
+            complaint = complaint or "darkparse ignores the trailing comma; Darknet reads a 0 after it"
         return ParsedValue(tuple(values), complaint)
 
     return read
@@ -139,8 +141,10 @@ def read_choice(*choices: str, fallback: str | None = None, aliases: dict[str, s
         if text in values:
             return ParsedValue(values[text])
         if fallback is None:
-            raise ValueTextError(f"one of {', '.join(values)} is needed here{format_suggestion(text, values)}")
-        message = f"{truncate(text)!r} is none of {', '.join(values)}; Darknet goes on with {fallback!r}"
+            raise ValueTextError(f"expected one of {', '.join(values)}{format_suggestion(text, values)}")
+        message = (
+            f"unknown value {truncate(text)!r}, Darknet uses {fallback!r} instead; expected one of {', '.join(values)}"
+        )
         return ParsedValue(fallback, message + format_suggestion(text, values))
 
     setattr(read, "words", tuple(values))  # noqa: B010  (for completion in editors)
@@ -152,4 +156,4 @@ def _describe_dropped_text(text: str, number: str, value: object) -> str | None:
     if not rest:
         return None
     comma = " (is a comma missing?)" if re.match(r"[+-]?[0-9]", rest) else ""
-    return f"Darknet reads {truncate(str(value))} here and drops {truncate(rest)!r}{comma}"
+    return f"Darknet reads {truncate(str(value))} and ignores {truncate(rest)!r}{comma}"

@@ -73,7 +73,7 @@ class MaskedHead(Head, LossLayer):
 
     def infer_shape(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
         if self.mask is not None and min(self.mask, default=-1) < 0:
-            raise LayerError("mask must name anchors by their position, counted from 0", option="mask")
+            raise LayerError("mask must list anchor indices, counted from 0", option="mask")
         return super().infer_shape(inputs, dialect)
 
     def known_deviations(self, ctx: LayerContext) -> Iterable[Deviation]:
@@ -89,15 +89,16 @@ class MaskedHead(Head, LossLayer):
         if not errors and (min(sides) < 1 or (fractions and max(self.anchors) < MAX_ANCHOR_IN_CELLS)):
             minimum, maximum = min(self.anchors), max(self.anchors)
             message = (
-                f"anchors of {minimum:g} to {maximum:g} pixels: [{self.kind}] wants pixels, [region] cells of the grid"
+                f"anchors of {minimum:g} to {maximum:g} pixels; [{self.kind}] expects anchors in pixels, [region] "
+                f"in grid cells"
             )
             errors = (LayerError(message, option="anchors", code="anchors"),)
         highest = max(self.mask or (0,))
         if highest < self.num:
             return errors
         message = (
-            f"mask names anchor {highest} of num={self.num}; Darknet reads past its list, darkparse takes the anchors "
-            "as written"
+            f"mask selects anchor {highest} of num={self.num}; Darknet reads past its array, darkparse uses the "
+            "anchors as written"
         )
         return (*errors, LayerError(message, option="mask", code="mask"))
 

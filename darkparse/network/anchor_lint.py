@@ -83,7 +83,7 @@ def _make_head(node: Node) -> _MaskedHead | None:
 def _report_unused(anchors: tuple[Box, ...], heads: Sequence[_MaskedHead], unused: Sequence[int]) -> Diagnostic:
     uses = Counter(i for head in heads for i in head.mask)
     repeated = [i for i, count in sorted(uses.items()) if count > 1]
-    message = f"{_name_anchors(unused, anchors)} {'is' if len(unused) == 1 else 'are'} used by no head"
+    message = f"{_name_anchors(unused, anchors)} {'is' if len(unused) == 1 else 'are'} not used by any head"
     if repeated:
         message += f", {_name_anchors(repeated, anchors)} by {'two' if max(uses.values()) == 2 else 'more than one'}"
     message += f": objects nearest to {'it' if len(unused) == 1 else 'them'} in shape train "
@@ -94,11 +94,11 @@ def _report_unused(anchors: tuple[Box, ...], heads: Sequence[_MaskedHead], unuse
         message += "no predictor"
     masks, first = _suggest_masks(anchors, heads)
     if masks:
-        message += f"; weights that were trained so need it, for a training of your own write {masks}"
+        message += f"; keep it for weights that were trained with it, or write {masks} for your own training"
     else:
         count = sum(len(head.mask) for head in heads)
-        message += f"; anchors= has {len(anchors)} pairs, and the masks hold {count}: leave out the others, or name "
-        message += "all in mask= and set filters= to match"
+        message += f"; anchors= has {len(anchors)} pairs, but the masks select {count}: remove the others, or select "
+        message += "all in mask= and adjust filters="
     return Diagnostic("warning", "unused-anchors", message, first.mask_span)
 
 
@@ -139,15 +139,17 @@ def _find_reversed(heads: Sequence[_MaskedHead]) -> Iterator[Diagnostic]:
     for head in heads:
         if len(head.mask) > 1 and all(a > b for a, b in pairwise(head.mask)):
             order = ",".join(map(str, reversed(head.mask)))
-            message = f"mask= names its anchors backwards, and the predictors lie so: weights of mask={order} differ"
+            message = (
+                f"mask= lists its anchors in reverse, and so are the predictors: weights of mask={order} do not fit"
+            )
             yield Diagnostic("warning", "mask-order", message, head.mask_span)
     for fine, coarse in pairwise(sorted(heads, key=lambda head: -head.num_cells)):
         if fine.num_cells == coarse.num_cells or fine.mean_area <= coarse.mean_area:
             continue
         fine_grid, coarse_grid = ("×".join(map(str, head.grid)) for head in (fine, coarse))
         message = (
-            f"the masks stand in reverse order: this head's grid of {coarse_grid} has smaller anchors ({coarse}) than "
-            f"the {fine_grid} of layer {fine.node.index} ({fine}), and small objects need the finer grid"
+            f"masks are in reverse order: this head's {coarse_grid} grid has smaller anchors ({coarse}) than the "
+            f"{fine_grid} grid of layer {fine.node.index} ({fine}), but small objects need the finer grid"
         )
         yield Diagnostic("warning", "mask-order", message, coarse.mask_span)
 

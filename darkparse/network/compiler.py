@@ -74,7 +74,7 @@ def compile(
     if isinstance(cfg, Network):
         if options.size is not None or options.reorg is not None or not _is_dialect_of(cfg, options.dialect):
             raise DarkparseError(
-                f"{cfg.name} is compiled already; size=, dialect= and reorg= go with its cfg, network.config"
+                f"{cfg.name} is already compiled; pass its cfg (network.config) to use size=, dialect= or reorg="
             )
         return cfg
     config = read(cfg)

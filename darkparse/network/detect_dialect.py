@@ -39,8 +39,8 @@ def choose_dialect(
     """
     if name not in (None, "auto"):
         if name not in DIALECTS:
-            raise ValueError(f"there is no dialect {name!r}; choose one of auto, {', '.join(DIALECTS)}")
-        return DialectChoice(DIALECTS[name], "asked for", True)
+            raise ValueError(f"unknown dialect {name!r}; expected one of auto, {', '.join(DIALECTS)}")
+        return DialectChoice(DIALECTS[name], "requested", True)
     votes: dict[str, Counter[str]] = {name: Counter() for name in DIALECTS}
     for section in (config.net, *config.sections):
         for dialect_name, feature in _collect_evidence(section, is_net=section is config.net):
@@ -54,11 +54,11 @@ def choose_dialect(
         (winner,) = best
         counts = sum((votes[ancestor.name] for ancestor in winner.lineage if ancestor.name in votes), Counter[str]())
         features = [feature for feature, _ in counts.most_common(3)]
-        return DialectChoice(winner, f"only {winner.title} knows {', '.join(features)}", True)
+        return DialectChoice(winner, f"only {winner.title} supports {', '.join(features)}", True)
     if version is not None:
         dialect = next((dialect for dialect in candidates if dialect.version == version), candidates[0])
-        return DialectChoice(dialect, f"the header of the weights says {'.'.join(map(str, version))}", True)
-    return DialectChoice(candidates[0], "nothing in the cfg tells, so the original", False)
+        return DialectChoice(dialect, f"the weights header has version {'.'.join(map(str, version))}", True)
+    return DialectChoice(candidates[0], "no evidence in the cfg, so the original", False)
 
 
 def _collect_evidence(section: Section, *, is_net: bool) -> list[tuple[str, str]]:

@@ -51,12 +51,12 @@ class DetectionSettings:
         values: dict[str, Any] = vars(self)
         for name in ("threshold", "nms", "hierarchy"):
             if not isinstance(values[name], Real) or not 0 <= values[name] <= 1:
-                raise DarkparseError(f"{name} is a number from 0 to 1, not {values[name]!r}")
+                raise DarkparseError(f"{name} must be a number from 0 to 1, got {values[name]!r}")
         if not isinstance(values["top"], Integral) or values["top"] < 1:
-            raise DarkparseError(f"top is how many classes a classifier names, not {self.top!r}")
+            raise DarkparseError(f"top must be a positive number of classes, got {self.top!r}")
         for name, choices in (("exif", EXIF_MODES), ("channels", CHANNEL_ORDERS), ("order", BOX_ORDERS)):
             if values[name] not in choices:
-                raise DarkparseError(f"{name} is one of {', '.join(choices)}, not {values[name]!r}")
+                raise DarkparseError(f"{name} must be one of {', '.join(choices)}, got {values[name]!r}")
 
         classes = values["classes"]
         if classes is not None and (isinstance(classes, str) or not classes):

@@ -33,7 +33,7 @@ def check_export_form(network: Network, heads: Heads, dynamic: DynamicAxes) -> N
             classes, or its input size must be fixed.
     """
     if heads not in HEAD_FORMS:
-        raise DarkparseError(f"heads must be one of {', '.join(HEAD_FORMS)}, not {heads!r}")
+        raise DarkparseError(f"heads must be one of {', '.join(HEAD_FORMS)}, got {heads!r}")
     if heads != "raw" and not network.heads:
         raise DarkparseError(
             f"{network.name} has no detection head: its output can only be exported as it is (heads raw)"
@@ -53,13 +53,13 @@ def check_export_form(network: Network, heads: Heads, dynamic: DynamicAxes) -> N
     if not dynamic.size:
         return
     if not network.net.has_image:
-        raise DarkparseError(f"{network.name} takes a vector, so no height and width can be left free")
+        raise DarkparseError(f"{network.name} takes a vector, so it has no dynamic height and width")
     for node in network.nodes:
         before = node.in_shapes[0] if node.in_shapes else None
         fixed = node.layer.is_size_bound or node.layer.has_state
         if fixed and before is not None and before.area > 1:
             raise DarkparseError(
-                f"layer {node.index} [{node.kind}] needs maps of one size, so height and width cannot be left free"
+                f"layer {node.index} [{node.kind}] requires a fixed input size, so height and width cannot be dynamic"
             )
 
 

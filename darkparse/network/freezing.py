@@ -62,9 +62,9 @@ def describe_stops(network: Network) -> Iterator[tuple[Node, str]]:
     """Yield the layer of each stop, and which layers it takes out of training how far."""
     for stop in get_gradient_stops(network):
         starved = range(len(stop.frozen), stop.index + 1)
-        still = f"{_name_layers(stop.frozen)} {_verb('stand', stop.frozen)} still; " if stop.frozen else ""
+        still = f"{_name_layers(stop.frozen)} {_verb('is', 'are', stop.frozen)} frozen; " if stop.frozen else ""
         time = "" if stop.until is None else f" up to iteration {stop.until}"
-        message = f"{still}{_name_layers(starved)} {_verb('get', starved)} no gradient{time}"
+        message = f"{still}{_name_layers(starved)} {_verb('receives', 'receive', starved)} no gradient{time}"
         moving = _describe_movement(network, [network.nodes[i] for i in starved])
         yield network.nodes[stop.index], message + moving
 
@@ -77,9 +77,11 @@ def describe_layer_training(network: Network, index: int) -> str:
     line = network.nodes[stop.index].section.locate("stopbackward").line
     cause = f"stopbackward= of layer {stop.index}, line {line}"
     if index in stop.frozen:
-        return f"In training it stands still ({cause})."
+        return f"It is frozen during training ({cause})."
     time = "" if stop.until is None else f" up to iteration {stop.until}"
-    return f"In training it gets no gradient{time} ({cause}){_describe_movement(network, [network.nodes[index]])}."
+    return (
+        f"It receives no gradient during training{time} ({cause}){_describe_movement(network, [network.nodes[index]])}."
+    )
 
 
 def _describe_movement(network: Network, nodes: Sequence[Node]) -> str:
@@ -90,12 +92,12 @@ def _describe_movement(network: Network, nodes: Sequence[Node]) -> str:
     if not (has_decay or has_norm):
         return ""
     if has_decay and has_norm:
-        cause, verb = f"{its} batch norm and decay=", "move"
+        cause, verb = f"{its} batch norm and decay=", "change"
     else:
-        cause, verb = ("decay=", "moves") if has_decay else (f"{its} batch norm", "moves")
+        cause, verb = ("decay=", "changes") if has_decay else (f"{its} batch norm", "changes")
     option = "dont_update=" if network.dialect.training.freezes_whole_layers else "learning_rate=0"
-    hold = f"; {option} in a section holds its weights" if has_decay else ""
-    return f", and {cause} still {verb} {them}{hold}"
+    hold = f"; set {option} in a section to freeze its weights" if has_decay else ""
+    return f", but {cause} still {verb} {them}{hold}"
 
 
 def _name_layers(layers: range) -> str:
@@ -107,5 +109,5 @@ def _name_layers(layers: range) -> str:
     return f"layers {layers[0]} to {layers[-1]}"
 
 
-def _verb(verb: str, layers: range) -> str:
-    return f"{verb}s" if len(layers) == 1 else verb
+def _verb(singular: str, plural: str, layers: range) -> str:
+    return singular if len(layers) == 1 else plural

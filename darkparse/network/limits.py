@@ -66,8 +66,8 @@ class Limits:
 
 def format_excess(label: str, count: int, limit: int) -> str:
     """Format a message about an exceeded limit, with a hint how to disable the limits."""
-    hint = "none with --no-limits, or darkparse.CompileOptions(limits=None)"
-    return f"{label}: {count:,}, and the limit is {limit:,} ({hint})"
+    hint = "disable limits with --no-limits or darkparse.CompileOptions(limits=None)"
+    return f"{label} must be at most {limit:,}, got {count:,}; {hint}"
 
 
 LIMITS = Limits()

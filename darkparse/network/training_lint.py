@@ -35,40 +35,40 @@ def _suggest_policy(section: Section, dialect: Dialect) -> str:
 
 
 def _make_unused_rule(key: str) -> Rule:
-    return Rule(key, lambda s, _: s.kind == "region" and number(s, key) != 0, "this is read and never used")
+    return Rule(key, lambda s, _: s.kind == "region" and number(s, key) != 0, "this option is never used")
 
 
 TRAINING_RULES: tuple[Rule, ...] = (
     Rule("policy", lambda s, d: text(s, "policy") not in ("", *d.training.policies),
-         lambda s, d: f"no policy has this name: the rate stays constant{_suggest_policy(s, d)}"),
+         lambda s, d: f"unknown policy, the rate stays constant{_suggest_policy(s, d)}"),
     Rule("scales", lambda s, _: text(s, "policy") == "steps" and count(s, "steps") != count(s, "scales"),
-         "steps= and scales= differ in length: Darknet reads as many of both as steps= has"),
+         "steps= and scales= differ in length, Darknet uses the length of steps= for both"),
     Rule("subdivisions", lambda s, _: _count_unused_images(s) > 0, lambda s, _:
          f"subdivisions= does not divide batch=: {_count_unused_images(s):g} images of each batch are never loaded"),
     Rule("burn_in", lambda s, _: 0 < number(s, "max_batches") <= number(s, "burn_in"),
-         "training ends before burn_in= is over: the rate never reaches learning_rate="),
+         "training ends during burn_in=, so the rate never reaches learning_rate="),
     Rule("cutmix", lambda s, _: number(s, "cutmix") == 1 == number(s, "mosaic"),
-         "with mosaic=1 this means mosaic; cutmix is for classifiers"),
+         "with mosaic=1 this selects mosaic; cutmix is for classifiers"),
     Rule("letter_box", lambda s, _: number(s, "letter_box") == 1 == number(s, "mosaic"),
-         "AlexeyAB's Darknet ends the program where mosaic=1 stands too; here mosaic=1 alone holds",
+         "AlexeyAB/darknet exits with letter_box=1 and mosaic=1; darkparse only applies mosaic=1",
          dialect="alexeyab"),
     Rule("adam", lambda s, _: number(s, "adam") == 1,
-         "only [convolutional] and [implicit] are trained with Adam, the rest without", dialect="alexeyab"),
+         "only [convolutional] and [implicit] are trained with Adam, other layers with SGD", dialect="alexeyab"),
     Rule("objectness_smooth", lambda s, _: number(s, "objectness_smooth") == 1,
-         "where an object is badly predicted this pushes its objectness down (yolo_layer.c:570); mAP 0 was reported "
-         "with it, and 0 cured it"),
+         "it lowers the objectness of badly predicted objects (yolo_layer.c:570), with which mAP 0 was reported; "
+         "use 0"),
     Rule("cls_normalizer", lambda s, _: number(s, "cls_normalizer", 1) != 1 and not s.find("counters_per_class"),
          "this has no effect without counters_per_class="),
     Rule("iou_loss", lambda s, _: text(s, "iou_loss") not in ("", *IOU_LOSSES), lambda s, _:
-         f"no loss has this name: Darknet goes on with iou{format_suggestion(text(s, 'iou_loss'), IOU_LOSSES)}"),
+         f"unknown loss, Darknet uses iou instead{format_suggestion(text(s, 'iou_loss'), IOU_LOSSES)}"),
     Rule("max_delta",
          lambda s, _: s.kind == "yolo" and s.find("max_delta") is not None and text(s, "iou_loss") in ("", "mse"),
-         "this clips the box deltas of an IoU loss only, and the loss here is mse"),
+         "this only clips the box deltas of an IoU loss, but the loss here is mse"),
     *(_make_unused_rule(key) for key in ("absolute", "log", "sqrt")),
     Rule("activation", lambda s, _: s.kind == "activation" and text(s, "activation") in ZERO_SLOPE,
-         "the slope of this activation is 0 in a section of its own: nothing before it is trained"),
+         "its gradient is 0 in a separate [activation] section, so no layer before it is trained"),
     Rule("", lambda s, _: s.kind in NEVER_TRAINED,
-         "AlexeyAB's Darknet never updates a layer of this kind (network_kernels.cu:287)", dialect="alexeyab"),
+         "AlexeyAB/darknet never updates layers of this kind (network_kernels.cu:287)", dialect="alexeyab"),
 )  # fmt: skip
 
 
@@ -97,8 +97,8 @@ def _check_batch(network: Network) -> Iterator[Diagnostic]:
     batch = "batch=" if section.find("batch") else "batch=1, the default,"
     mini_batch = pluralize(count_images_per_batch(network) // net.subdivisions, "image")
     message = (
-        f"{batch} is less than subdivisions={net.subdivisions}: Darknet's mini-batch is 0 images, and nothing is "
-        f"learned; darkparse takes {mini_batch}"
+        f"{batch} is less than subdivisions={net.subdivisions}, so Darknet's mini-batch is empty and nothing is "
+        f"learned; darkparse uses {mini_batch}"
     )
     key = "batch" if section.find("batch") else "subdivisions"
     yield Diagnostic("warning", "batch", message, section.locate(key))

@@ -17,13 +17,15 @@ def verify(network: Network) -> None:
     shapes = {-1: network.input_shape}
     for position, node in enumerate(network.nodes):
         label = f"layer {position} [{node.kind}]"
-        assert node.index == position, f"{label} stands at {position} and says {node.index}"
+        assert node.index == position, f"{label} has index {node.index}, expected {position}"
         assert all(-1 <= i < position for i in node.inputs), f"{label} reads a layer that is not before it"
         assert node.in_shapes == tuple(shapes[i] for i in node.inputs), (
-            f"{label} disagrees with its inputs about their shapes"
+            f"{label} has other input shapes than its inputs' outputs"
         )
         assert min(node.out_shape) >= 1, f"{label} has an empty output"
-        assert node.shared_with is None or 0 <= node.shared_with < position, f"{label} shares with no earlier layer"
-        assert node.dialect is network.dialect, f"{label} is of another dialect"
+        assert node.shared_with is None or 0 <= node.shared_with < position, (
+            f"{label} shares with a layer that is not before it"
+        )
+        assert node.dialect is network.dialect, f"{label} has another dialect than the network"
         shapes[position] = node.out_shape
     assert network.outputs, "the network has no output"

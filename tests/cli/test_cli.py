@@ -91,8 +91,8 @@ def test_show_size_accepts_number_and_height_by_width(capsys: pytest.CaptureFixt
 
 
 def test_show_prints_dialect_and_reason(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "dialect alexeyab: only AlexeyAB/darknet knows" in _out(capsys, "show", "yolov4-tiny")
-    assert "dialect alexeyab: asked for" in _out(capsys, "show", "yolov3-tiny", "--dialect", "alexeyab")
+    assert "dialect alexeyab: only AlexeyAB/darknet supports" in _out(capsys, "show", "yolov4-tiny")
+    assert "dialect alexeyab: requested" in _out(capsys, "show", "yolov3-tiny", "--dialect", "alexeyab")
 
 
 def test_show_with_many_warnings_prints_first_three_to_stderr(tmp_path: Path) -> None:

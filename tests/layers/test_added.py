@@ -188,7 +188,7 @@ def test_added_kind_mistakes_are_named_by_compare(tmp_path: Path) -> None:
     assert _compared(model, 0, plain.relu(), image, path) == "ReLU as activation"
     model = model_of(darkparse.compile(HEAD))
     raw = model.layer_outputs(image)[-2]
-    assert _compared(model, 3, raw, image, path) == "the head left out: its input"
+    assert _compared(model, 3, raw, image, path) == "no head: its input instead"
 
 
 FORKED = f"{NET}{CONV}[route]\nlayers=-1\ngroups=2\ngroup_id=1\n[conv]\nfilters=4\nstride_x=1\nstride_y=1\n"
@@ -208,19 +208,19 @@ def test_added_fork_inherits_from_parent() -> None:
 def test_added_fork_warns_about_unsupported_kinds_and_options() -> None:
     sam = f"{NET}{CONV}{CONV}[sam]\nfrom=-2\n"
     (warning,) = darkparse.compile(sam, dialect="third").diagnostics
-    assert warning.message == "someone/darknet does not know [sam]; it runs here as in AlexeyAB/darknet"
+    assert warning.message == "someone/darknet does not support [sam]; darkparse compiles it as in AlexeyAB/darknet"
     boxed = NET + "letter_box=1\n" + CONV
     (warning,) = darkparse.compile(boxed, dialect="third").diagnostics
-    assert warning.message == "someone/darknet does not know 'letter_box' in [net] and ignores it"
+    assert warning.message == "someone/darknet does not support 'letter_box' in [net] and ignores it"
     swish = darkparse.compile(NET + CONV.replace("leaky", "swish"), dialect="third")
-    assert "does not know 'swish' and goes on with relu" in swish.diagnostics[0].message
+    assert "does not support activation 'swish' and uses relu instead" in swish.diagnostics[0].message
     assert swish.nodes[0].modules[2].target == "torch.nn.ReLU"
 
 
 def test_choose_dialect_prefers_fork_that_introduced_the_evidence() -> None:
     config = darkparse.read(ACTIVATION)
     assert choose_dialect(config).dialect.name == "third"
-    assert choose_dialect(config).reason == "only someone/darknet knows activation=softplus"
+    assert choose_dialect(config).reason == "only someone/darknet supports activation=softplus"
     assert choose_dialect(darkparse.read(FORKED)).dialect.name == "alexeyab"
     both = darkparse.read(FORKED + "[conv]\nactivation=softplus\n")
     assert choose_dialect(both).dialect.name == "third"
@@ -239,7 +239,7 @@ def test_choose_dialect_never_picks_fork_that_is_not_detectable() -> None:
 
 
 def test_fork_with_taken_name_raises() -> None:
-    with pytest.raises(ValueError, match="there is a dialect 'third' already: someone/darknet"):
+    with pytest.raises(ValueError, match="dialect 'third' already: someone/darknet"):
         fork(DIALECTS["pjreddie"], "third", "another/darknet")
 
 
@@ -249,4 +249,4 @@ def test_show_accepts_added_dialect() -> None:
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
-    assert "dialect third: asked for" in run.stdout
+    assert "dialect third: requested" in run.stdout

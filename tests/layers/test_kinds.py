@@ -50,7 +50,7 @@ def test_small_cfgs_cover_every_kind() -> None:
 
 
 def test_register_layer_with_taken_name_raises() -> None:
-    with pytest.raises(ValueError, match=r"\[conv\] is taken by Convolutional"):
+    with pytest.raises(ValueError, match=r"\[conv\] is already registered for Convolutional"):
 
         @darkparse.layers.layer("other", "conv")
         class Other(Layer):
@@ -392,15 +392,15 @@ def test_tree_of_other_class_count_is_error_with_place(tmp_path: Path) -> None:
     cfg = tmp_path / "x.cfg"
     net = "[net]\nwidth=8\nheight=8\nchannels=3\n[convolutional]\nfilters={}\n"
     for filters, body, message in (
-        (8, "[region]\nclasses=3\ntree=x.tree\n", "9:6: error: the tree has 2 nodes, there are 3 classes of this head"),
-        (5, "[avgpool]\n[softmax]\ntree=x.tree\n", "9:6: error: the tree has 2 nodes, there are 5 values that come in"),
+        (8, "[region]\nclasses=3\ntree=x.tree\n", "9:6: error: wrong number of nodes in the tree, got 2; expected 3"),
+        (5, "[avgpool]\n[softmax]\ntree=x.tree\n", "9:6: error: wrong number of nodes in the tree, got 2; expected 5"),
     ):
         cfg.write_text(net.format(filters) + body, "utf-8")
         with pytest.raises(darkparse.CfgError, match=message):
             darkparse.compile(cfg)
         (tmp_path / "y.tree").write_text("a 5\n", "utf-8")
         cfg.write_text(net.format(filters) + body.replace("x.tree", "y.tree"), "utf-8")
-        with pytest.raises(darkparse.CfgError, match=r"9:6: error: .*y.tree:1: not a line of a tree; the parent"):
+        with pytest.raises(darkparse.CfgError, match=r"9:6: error: .*y.tree:1: invalid line of a tree; the parent"):
             darkparse.compile(cfg)
 
 

@@ -43,24 +43,36 @@ def assert_told(found: tuple[Diagnostic, ...], severity: str, code: str, place: 
             "error",
             "head",
             "13:1",
-            ["21 channels", "gives 255", "filters=21", "classes=80", ":7:9: note"],
+            ["21 channels", "got 255", "filters=21", "classes=80", ":7:9: note"],
         ),
-        ("dup-filters", "warning", "duplicate", "10:1", ["filters again: Darknet takes the first", "in line 7"]),
+        (
+            "dup-filters",
+            "warning",
+            "duplicate",
+            "10:1",
+            ["duplicate option filters, Darknet uses the first", "in line 7"],
+        ),
         ("channel-typo", "error", "input-size", "1:1", ["channels= is missing"]),
         ("channel-typo", "warning", "unknown-option", "4:1", ["did you mean channels?"]),
-        ("size-100x60", "error", "sizes", "33:1", ["layer 3 gives 16×26×16", "layer 1 gives 15×25×16"]),
+        ("size-100x60", "error", "sizes", "33:1", ["layer 3 outputs 16×26×16", "layer 1 outputs 15×25×16"]),
         ("size-100x60", "error", "sizes", "33:1", ["multiples of 8", "96×56", "104×64", ":30:1: note", ":14:1: note"]),
         ("anchors-6-of-9", "warning", "anchors", "14:6", ["anchors 6 to 8", "6 pairs", "0.5×0.5"]),
-        ("anchors-9-num-6", "warning", "anchors", "15:9", ["18 numbers", "num=6 has room for 12", "past its list"]),
-        ("anchors-in-cells", "warning", "anchors", "15:9", ["0.57", "[yolo] wants pixels", "[region] cells"]),
+        ("anchors-9-num-6", "warning", "anchors", "15:9", ["got 18", "at most 12 for num=6", "past their array"]),
+        (
+            "anchors-in-cells",
+            "warning",
+            "anchors",
+            "15:9",
+            ["0.57", "[yolo] expects anchors in pixels", "[region] in grid cells"],
+        ),
         ("layers-no-comma", "warning", "joined-digits", "167:8", ["-18", "comma"]),
-        ("silu", "warning", "unknown-activation", "12:12", ["goes on with relu", "swish"]),
+        ("silu", "warning", "unknown-activation", "12:12", ["uses relu instead", "swish"]),
         ("leaky-capital", "warning", "unknown-activation", "12:12", ["did you mean leaky?"]),
         ("utf16-le", "warning", "encoding", "1:1", ["UTF-16", "UTF-8"]),
         ("page", "error", "not-a-cfg", "1:1", ["HTML page", "download the raw file"]),
         ("names", "error", "not-a-cfg", "1:1", [".names list"]),
         ("depthwise", "error", "unknown-kind", "14:1", ["6 times, first in line 14", "[convolutional]", "groups="]),
-        ("route-lhalf", "error", "unknown-kind", "14:1", ["[route] with groups=2 group_id=0"]),
+        ("route-lhalf", "error", "unknown-kind", "14:1", ["use [route] with groups=2 and group_id=0"]),
         ("new-coords-linear", "warning", "new-coords", "19:12", ["logistic", "linear", ":11:12: note"]),
     ],
 )
@@ -73,7 +85,7 @@ def test_published_mistake_is_reported_with_place_and_remedy(
 def test_shortcut_of_two_sizes_warns_in_alexeyab() -> None:
     path = CASES / "shortcut-sizes.cfg"
     assert not findings(path)
-    facts = ["stops here", "parser.c:979", "64×64×8", "32×32×16", "pjreddie/darknet adds what overlaps"]
+    facts = ["exits here", "parser.c:979", "64×64×8", "32×32×16", "pjreddie/darknet adds the overlapping part"]
     assert_told(findings(path, "alexeyab"), "warning", "sizes", "23:6", *facts)
 
 
@@ -112,7 +124,7 @@ def test_correct_case_has_no_findings() -> None:
         # Maps of two sizes.
         (
             f"{CONV.format(8, 'linear')}[maxpool]\nsize=2\nstride=2\n[sam]\nfrom=0\n",
-            *("error", "sizes", "13:1", ["layer 1 gives 32×32×8", "layer 0 gives 64×64×8"]),
+            *("error", "sizes", "13:1", ["layer 1 outputs 32×32×8", "layer 0 outputs 64×64×8"]),
         ),
         (
             f"{CONV.format(8, 'linear')}[maxpool]\nsize=2\nstride=2\n[route]\nlayers=-1,0\n[softmax]\n",
@@ -130,7 +142,7 @@ def test_correct_case_has_no_findings() -> None:
         (f"[DepthWise_Conv]\n{HEAD}", "error", "unknown-kind", "5:1", ["groups="]),
         (f"{HEAD}{NET}{HEAD}", "error", "second-net", "15:1", ["two cfgs in one file"]),
         (HEAD.replace("filters=21", "filters: 21"), "warning", "unknown-option", "6:1", ["did you mean filters=21?"]),
-        (HEAD.replace("filters=21", "filters: 21"), "error", "head", "10:1", ["gives 1:"]),
+        (HEAD.replace("filters=21", "filters: 21"), "error", "head", "10:1", ["got 1 from the layer before:"]),
     ],
 )
 def test_similar_mistake_is_reported_with_place_and_remedy(

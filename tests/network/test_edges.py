@@ -120,7 +120,9 @@ def test_layer_after_alexeyab_region_reads_its_buffer_as_planes() -> None:
     torch.testing.assert_close(
         outputs[2], F.conv2d(outputs[1].reshape(2, 7, 6, 8), conv.weight.detach(), conv.bias.detach())
     )
-    with pytest.raises(darkparse.CfgError, match="this output lies cell by cell, and is joined with no other"):
+    with pytest.raises(
+        darkparse.CfgError, match="the output of this head is ordered cell by cell and cannot be joined"
+    ):
         darkparse.compile(f"{NET}{head}[route]\nlayers=0,1\n", dialect="alexeyab")
 
 
@@ -140,7 +142,7 @@ def test_convolution_after_layer_without_channels_is_error(dialect: str, text: s
     "layer before convolutional layer must output image"."""
     _run(f"{text}[connected]\noutput=3\n", dialect)
     for follower in ("[convolutional]\n", "[l2norm]\n"):
-        with pytest.raises(darkparse.CfgError, match=r"needs a map, and a vector of \d+ values comes in"):
+        with pytest.raises(darkparse.CfgError, match=r"requires a map, got a vector of \d+ values"):
             darkparse.compile(f"{NET}{text}{follower}", dialect=dialect)
 
 
@@ -154,7 +156,7 @@ def test_shortcut_weights_without_normalization_warn() -> None:
     text = "[convolutional]\nfilters=4\n[shortcut]\nfrom=-1\nweights_type=per_feature\n"
     found = darkparse.compile(NET + text, dialect="alexeyab").diagnostics
     assert [str(d.message) for d in found] == [
-        "AlexeyAB's Darknet refuses weights without weights_normalization= (parser.c:935), darkparse takes them as "
+        "AlexeyAB/darknet rejects weights_type= without weights_normalization= (parser.c:935); darkparse uses the "
         "they are"
     ]
 

@@ -28,7 +28,7 @@ def test_compile_error_has_expected_place_and_message(path: Path) -> None:
 def test_head_filters_error_notes_both_places() -> None:
     with pytest.raises(CfgError) as raised:
         darkparse.compile(CASES[0].parent / "head_filters.cfg")
-    assert "head_filters.cfg:8:9: note: layer 0 [convolutional] gives 32×32×250 here" in str(raised.value)
+    assert "head_filters.cfg:8:9: note: layer 0 [convolutional] outputs 32×32×250" in str(raised.value)
 
 
 @pytest.mark.parametrize("name", ["unknown_kind", "no_digit", "route_forward", "maps_that_do_not_fit", "no_input"])
@@ -45,7 +45,7 @@ def test_commands_on_broken_cfg_exit_2_with_place(name: str, capsys: pytest.Capt
 def test_strict_turns_warnings_into_errors() -> None:
     text = "[net]\nwidth=8\nheight=8\nchannels=3\n[convolutional]\nfilters=4 # four\n"
     assert len(darkparse.compile(text).diagnostics) == 1
-    with pytest.raises(CfgError, match="<text>:6:9: error: filters: Darknet reads 4 here and drops '#four'"):
+    with pytest.raises(CfgError, match="<text>:6:9: error: filters: Darknet reads 4 and ignores '#four'"):
         darkparse.compile(text, darkparse.CompileOptions(strict=True))
 
 
@@ -54,7 +54,7 @@ def test_strict_turns_warnings_into_errors() -> None:
     [
         (CompileOptions(size=0), "at least 1×1"),
         (CompileOptions(size=(32, -1)), "at least 1×1"),
-        (CompileOptions(dialect="darknet"), "there is no dialect 'darknet'; choose one of auto, pjreddie, alexeyab"),
+        (CompileOptions(dialect="darknet"), "unknown dialect 'darknet'; expected one of auto, pjreddie, alexeyab"),
         (CompileOptions(reorg="other"), "reorg must be"),
     ],
 )

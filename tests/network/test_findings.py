@@ -40,70 +40,74 @@ EXAMPLES: dict[str, tuple[str, str, str]] = {
     "outside-section": ("width=1\n[net]\n", "pjreddie", "1:1: error: line before the first section"),
     "header": ("[net]\n[conv\n", "pjreddie", "2:1: error: section header without a closing bracket"),
     "line-ends": ("[net]\r[conv]\r", "pjreddie", "1:1: error: lines end in CR, so Darknet"),
-    "encoding": (f"{CONV}activation=linear\n", "pjreddie", "1:1: warning: the text is UTF-16-LE"),
+    "encoding": (f"{CONV}activation=linear\n", "pjreddie", "1:1: warning: the cfg is UTF-16-LE"),
     "unknown-kind": (
         f"{CONV}[maxpol]\n",
         "pjreddie",
         "7:1: error: unknown layer kind [maxpol]; did you mean [maxpool]?",
     ),
-    "second-net": (f"{CONV}[net]\n", "pjreddie", "7:1: error: a second [net]"),
-    "value": (f"{NET}[conv]\nfilters=many\n", "pjreddie", "6:9: error: filters=many: a whole number is needed here"),
+    "second-net": (f"{CONV}[net]\n", "pjreddie", "7:1: error: second [net]"),
+    "value": (
+        f"{NET}[conv]\nfilters=many\n",
+        "pjreddie",
+        "6:9: error: invalid value for filters, got 'many'; expected an integer",
+    ),
     "missing": (f"{CONV}[route]\n", "pjreddie", "7:1: error: [route] needs layers="),
     "unknown-option": (f"{CONV}sise=3\n", "pjreddie", "7:1: warning: [convolutional] has no option 'sise', Darknet "),
-    "foreign-option": (f"{CONV}dilation=2\n", "pjreddie", "7:1: warning: pjreddie/darknet does not know 'dilation'"),
-    "foreign-kind": (f"{CONV}[silence]\n", "pjreddie", "7:1: warning: pjreddie/darknet does not know [silence]"),
+    "foreign-option": (f"{CONV}dilation=2\n", "pjreddie", "7:1: warning: pjreddie/darknet does not support 'dilation'"),
+    "foreign-kind": (f"{CONV}[silence]\n", "pjreddie", "7:1: warning: pjreddie/darknet does not support [silence]"),
     "duplicate": (
         f"{CONV}filters=8\n",
         "pjreddie",
-        "7:1: warning: filters again: Darknet takes the first, 'filters=7'",
+        "7:1: warning: duplicate option filters, Darknet uses the first, 'filters=7'",
     ),
-    "empty-value": (f"{CONV}pad=\n", "pjreddie", "7:1: warning: pad= has no value; Darknet skips the line"),
+    "empty-value": (f"{CONV}pad=\n", "pjreddie", "7:1: warning: pad= has no value, Darknet skips the line"),
     "no-value": (f"{CONV}pad\n", "pjreddie", "7:1: warning: a line without '='"),
-    "odd-value": (f"{CONV}size=3x\n", "pjreddie", "7:6: warning: size: Darknet reads 3 here and drops 'x'"),
+    "odd-value": (f"{CONV}size=3x\n", "pjreddie", "7:6: warning: size: Darknet reads 3 and ignores 'x'"),
     "unknown-activation": (f"{CONV}activation=leeky\n", "pjreddie", "7:12: warning: activation: unknown activation"),
     "inline-comment": (
         f"{CONV}size=1 # one\n",
         "pjreddie",
-        "7:6: warning: size: Darknet reads 1 here and drops '#one'",
+        "7:6: warning: size: Darknet reads 1 and ignores '#one'",
     ),
     "joined-digits": (f"{CONV}size=1 1\npad=1\n", "pjreddie", "7:6: warning: size: Darknet deletes the space in '1 1'"),
     "no-file": (f"{YOLO}map=nowhere.map\n", "pjreddie", "11:1: warning: nowhere.map: no such file"),
     "input-size": (
         "[net]\nwidth=8\n[conv]\n",
         "pjreddie",
-        "1:1: error: [net] gives no input size: height= and channels=",
+        "1:1: error: [net] does not define an input size: height= and channels=",
     ),
     "no-layer": (f"{CONV}[route]\nlayers=9\n", "pjreddie", "8:8: error: layer 1 [route] refers to layer 9"),
-    "shape": (f"{CONV}groups=2\n", "alexeyab", "7:8: error: 2 groups do not divide the 3 input channels"),
+    "shape": (f"{CONV}groups=2\n", "alexeyab", "7:8: error: 2 does not divide the 3 input channels"),
     "sizes": (
         f"{LINEAR}[maxpool]\nsize=2\nstride=2\n[route]\nlayers=0,1\n[conv]\n",
-        *("pjreddie", "11:1: error: maps of two sizes are joined, of which no map is left for layer 3"),
+        *("pjreddie", "11:1: error: maps of different sizes are joined into a vector, but layer 3"),
     ),
-    "head": (YOLO.replace("=7", "=8"), "pjreddie", "8:1: error: this head needs 7 channels = 1 × (2 classes + 5)"),
-    "anchors": (YOLO.replace("1,2", "1,2,3"), "pjreddie", "10:9: warning: anchors= has 3 numbers"),
-    "mask": (f"{YOLO},3,4\nmask=1\n", "pjreddie", "12:6: warning: mask names anchor 1 of num=1"),
+    "head": (YOLO.replace("=7", "=8"), "pjreddie", "8:1: error: this head requires 7 channels = 1 × (2 classes + 5)"),
+    "anchors": (YOLO.replace("1,2", "1,2,3"), "pjreddie", "10:9: warning: odd number of values in anchors=, got 3"),
+    "mask": (f"{YOLO},3,4\nmask=1\n", "pjreddie", "12:6: warning: mask selects anchor 1 of num=1"),
     "new-coords": (
         f"{YOLO}new_coords=1\n",
         "alexeyab",
-        "11:12: warning: new_coords=1 takes the layer before as logistic",
+        "11:12: warning: new_coords=1 requires activation=logistic",
     ),
     "classes": (
         f"{YOLO}[conv]\nfilters=6\nactivation=linear\n[yolo]\nclasses=1\nanchors=1,2\n",
-        *("pjreddie", "15:9: warning: this head has 1 classes, the one in layer 1 has 2"),
+        *("pjreddie", "15:9: warning: heads have different numbers of classes, got 1 here and 2"),
     ),
     "limit": (f"{CONV}[upsample]\nstride=100000\n", "pjreddie", "7:1: error: values in the output: 4,480,000,000,000"),
     "training": (
         CONV.replace("[conv", "policy=sig\n[conv"),
         "pjreddie",
-        "5:1: warning: policy=sig: no policy has this",
+        "5:1: warning: policy=sig: unknown policy",
     ),
     "unused-anchors": (
         f"{YOLO.replace('1,2', '1,2,3,4')}num=2\nmask=0\n",
-        *("pjreddie", "12:6: warning: anchor 1 (3×4) is used by no head: objects nearest to it in shape train no"),
+        *("pjreddie", "12:6: warning: anchor 1 (3×4) is not used by any head: objects nearest to it in shape train no"),
     ),
     "mask-order": (
         f"{YOLO.replace('1,2', '1,2,3,4').replace('filters=7', 'filters=14')}num=2\nmask=1,0\n",
-        *("pjreddie", "12:6: warning: mask= names its anchors backwards"),
+        *("pjreddie", "12:6: warning: mask= lists its anchors in reverse"),
     ),
     "frozen": (f"{CONV}stopbackward=1\n", "pjreddie", "7:14: warning: stopbackward=1: layer 0 gets no gradient"),
     "schedule": (CONV, "pjreddie", "1:1: warning: batch=1 trains on mini-batches of 1 image"),
@@ -111,10 +115,10 @@ EXAMPLES: dict[str, tuple[str, str, str]] = {
         CONV.replace("[conv", "subdivisions=2\n[conv"),
         *("pjreddie", "5:14: warning: batch=1, the default, is less than subdivisions=2"),
     ),
-    "refused": (f"{CONV}filters=7\n", "hank-ai", "7:1: error: hank-ai/darknet stops here: filters again"),
+    "refused": (f"{CONV}filters=7\n", "hank-ai", "7:1: error: hank-ai/darknet rejects this: duplicate option filters"),
     "remark": (
         f"{LINEAR}[shortcut]\nfrom=-1\nweights_type=per_feature\n",
-        *("alexeyab", "10:14: warning: AlexeyAB's Darknet refuses weights without"),
+        *("alexeyab", "10:14: warning: AlexeyAB/darknet rejects weights_type= without"),
     ),
 }
 
@@ -147,9 +151,10 @@ def test_cfg_error_text_includes_warnings_with_carets() -> None:
         darkparse.compile(YOLO.replace("filters=7", "filters=8\nfilters=7"))
     text = str(raised.value)
     assert text.startswith(
-        "<text>:7:1: warning: filters again: Darknet takes the first, 'filters=8' in line 6\n    7 | filters=7\n"
+        "<text>:7:1: warning: duplicate option filters, Darknet uses the first, 'filters=8' in line 6\n    7 | "
+        "filters=7\n"
     )
-    assert "\n<text>:9:1: error: this head needs 7 channels" in text
+    assert "\n<text>:9:1: error: this head requires 7 channels" in text
 
 
 @pytest.mark.parametrize(
@@ -249,7 +254,7 @@ def test_check_training_reports_each_option_once(tmp_path: Path) -> None:
     path.write_text(NET + "policy=stepz\n" + heads)
     assert " 0 warnings" in run_check(path)
     told = run_check(path, "--training")
-    assert "policy=stepz: no policy has this name: the rate stays constant; did you mean step?" in told
+    assert "policy=stepz: unknown policy, the rate stays constant; did you mean step?" in told
     assert "cls_normalizer=.5: this has no effect without counters_per_class=; 3 times, first in line 13" in told
     assert re.search(r"objectness_smooth=1: .*mAP 0.*; 3 times, first in line 12", told)
     assert " 3 warnings" in told

@@ -14,10 +14,10 @@ NET = "[net]\nheight=8\nwidth=8\nchannels=3\n"
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("[rnn]\nhidden=-5\noutput=4\n", "hidden must be at least 1, this is -5"),
+        ("[rnn]\nhidden=-5\noutput=4\n", "hidden must be at least 1, got -5"),
         ("[crnn]\nhidden=0\n", "hidden must be at least 1"),
-        ("[crnn]\nhidden=4\noutput=4\npad=1\ngroups=3\nsize=3\n[conv]\nstride_x=1\n", "groups do not divide"),
-        ("[crnn]\nhidden=1\noutput=6\npad=1\ngroups=3\n", "3 groups do not divide 3 channels and 1 filters"),
+        ("[crnn]\nhidden=4\noutput=4\npad=1\ngroups=3\nsize=3\n[conv]\nstride_x=1\n", "groups=3 does not divide"),
+        ("[crnn]\nhidden=1\noutput=6\npad=1\ngroups=3\n", "groups=3 does not divide 3 channels and 1 filters"),
         ("[conv_lstm]\noutput=3\nstride=0\n", "stride must be at least 1"),
         ("[deconvolutional]\nsize=0\n", "size must be at least 1"),
         ("[deconvolutional]\nstride=0\nsize=1\n", "stride must be at least 1"),
@@ -32,17 +32,17 @@ NET = "[net]\nheight=8\nwidth=8\nchannels=3\n"
         ("[maxpool]\nsize=2\nstride=0\nantialiasing=1\n", "stride must be at least 1"),
         ("[reorg3d]\nstride=0\nreverse=1\n", "stride must be at least 1"),
         ("[implicit]\nfilters=0\n", "filters must be at least 1"),
-        ("[shortcut]\nfrom\n", r"\[shortcut\] needs from="),
-        ("[route]\nlayers\n", r"\[route\] needs layers="),
-        (f"[convolutional]\nfilters={'9' * 5000}\n", "does not fit Darknet's int"),
-        ("[yolo]\nnum=2000000000\n", "num: 2,000,000,000, and the limit is 1,000"),
+        ("[shortcut]\nfrom\n", r"\[shortcut\] requires from="),
+        ("[route]\nlayers\n", r"\[route\] requires layers="),
+        (f"[convolutional]\nfilters={'9' * 5000}\n", "the limit of Darknet's int"),
+        ("[yolo]\nnum=2000000000\n", "num must be at most 1,000, got 2,000,000,000"),
         (
             "[softmax]\n[connected]\noutput=3\n[shortcut]\nfrom=0\n",
-            "a vector without channels is added to one of its length only",
+            "a vector can only be added to a vector of the same length",
         ),
         (
             "[softmax]\n[connected]\noutput=192\n[sam]\nfrom=0\n",
-            r"\[sam\] needs a map, and a vector of 192 values comes in",
+            r"\[sam\] requires a map, got a vector of 192 values",
         ),
     ],
 )

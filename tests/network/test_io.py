@@ -151,8 +151,8 @@ def test_edit_option_unsupported_by_dialect_raises() -> None:
     [
         ({"upto": 0}, "upto must be 1 to 24"),
         ({"classes": 0}, "at least one class"),
-        ({"anchors": (1, 2, 3)}, "widths and heights in turn"),
-        ({"layers": {99: Yolo()}}, "there is no layer 99"),
+        ({"anchors": (1, 2, 3)}, "pairs of width and height"),
+        ({"layers": {99: Yolo()}}, "cannot replace layer 99"),
         ({"size": 0}, "at least 1×1"),
     ],
 )
@@ -171,10 +171,10 @@ def test_edit_classes_without_head_raises() -> None:
     ("text", "message"),
     [
         ("layers: [", "line 2, column 1: while parsing a flow node"),
-        ("\ud800: 1", "not the YAML of a network: .*surrogates not allowed"),
-        ("a: 1", "a list `layers` is needed"),
-        ("layers: [3]", "layer 0: a mapping with `kind`"),
-        ("layers:\n- kind: avgpool\n  options: {'[x': 1}", "cannot be the name of an option"),
+        ("\ud800: 1", "not a YAML network: .*surrogates not allowed"),
+        ("a: 1", "a list `layers`"),
+        ("layers: [3]", "layer 0: invalid entry; expected a mapping with `kind`"),
+        ("layers:\n- kind: avgpool\n  options: {'[x': 1}", "invalid option name"),
         ("layers:\n- kind: 'avg\n\n    pool'", "has spaces in it"),
     ],
 )
@@ -236,7 +236,7 @@ def test_save_cfg_keeps_bytes_of_other_encoding(tmp_path: Path) -> None:
 def test_save_cfg_of_lone_surrogate_keeps_old_file(tmp_path: Path) -> None:
     network = darkparse.compile("# \ud800\n[net]\nwidth=8\nheight=8\nchannels=3\n[convolutional]\n")
     (tmp_path / "o.cfg").write_text("as it was")
-    with pytest.raises(darkparse.DarkparseError, match=r"line 1 of the cfg holds half a character, U\+D800"):
+    with pytest.raises(darkparse.DarkparseError, match=r"line 1 of the cfg contains U\+D800"):
         darkparse.save_cfg(network, tmp_path / "o.cfg")
     assert (tmp_path / "o.cfg").read_text() == "as it was"
 

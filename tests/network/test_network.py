@@ -302,12 +302,12 @@ def test_to_yaml_lists_every_layer() -> None:
 @pytest.mark.parametrize(
     ("text", "dialect", "reason"),
     [
-        ("[net]\n[conv]\nactivation=leaky\n", "pjreddie", "nothing in the cfg tells, so the original"),
-        ("[net]\nmosaic=1\n[conv]\n", "alexeyab", "only AlexeyAB/darknet knows mosaic"),
-        ("[net]\n[conv]\nactivation=mish\n", "alexeyab", "only AlexeyAB/darknet knows activation=mish"),
-        ("[net]\n[conv]\n[sam]\nfrom=0\n", "alexeyab", "only AlexeyAB/darknet knows [sam]"),
-        ("[net]\n[deconv]\n", "pjreddie", "only pjreddie/darknet knows [deconv]"),
-        ("[net]\n[reorg]\nflatten=1\n", "pjreddie", "only pjreddie/darknet knows flatten"),
+        ("[net]\n[conv]\nactivation=leaky\n", "pjreddie", "no evidence in the cfg, so the original"),
+        ("[net]\nmosaic=1\n[conv]\n", "alexeyab", "only AlexeyAB/darknet supports mosaic"),
+        ("[net]\n[conv]\nactivation=mish\n", "alexeyab", "only AlexeyAB/darknet supports activation=mish"),
+        ("[net]\n[conv]\n[sam]\nfrom=0\n", "alexeyab", "only AlexeyAB/darknet supports [sam]"),
+        ("[net]\n[deconv]\n", "pjreddie", "only pjreddie/darknet supports [deconv]"),
+        ("[net]\n[reorg]\nflatten=1\n", "pjreddie", "only pjreddie/darknet supports flatten"),
     ],
 )
 def test_choose_dialect_follows_evidence(text: str, dialect: str, reason: str) -> None:

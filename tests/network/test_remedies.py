@@ -39,7 +39,7 @@ def find(cfg: str | Path, code: str, dialect: str | None = None) -> Diagnostic:
 
 def test_upsample_with_wrong_factor_names_stride_that_fits() -> None:
     finding = find(CASES / "upsample-2.cfg", "sizes")
-    assert "layer 3 is upsampled by 2: stride=4 in line 32 makes them meet" in finding.message
+    assert "layer 3 upsamples by 2: stride=4 in line 32 to match the sizes" in finding.message
     text = (CASES / "upsample-2.cfg").read_text().replace("[upsample]\nstride=2", "[upsample]\nstride=4")
     assert not darkparse.compile(text).diagnostics
 
@@ -47,11 +47,11 @@ def test_upsample_with_wrong_factor_names_stride_that_fits() -> None:
 @pytest.mark.parametrize(
     ("between", "layers", "hint"),
     [
-        ("[upsample]\nstride=2\n", "-1,0", "layer 2 is upsampled by 2: stride=4 in line 18"),
-        ("[upsample]\n", "0,-1", "layer 2 is upsampled by 2: stride=4 in line 17"),
-        ("[upsample]\nstride=2\n" + CONV.format(4, 1), "-1,0", "layer 2 is upsampled by 2: stride=4 in line 18"),
-        ("[upsample]\nstride=2\n", "-1,1", "layer 2 [upsample] makes 16×16 of 8×8: without it they meet"),
-        ("[reorg]\nstride=2\n", "-1,1", "layer 2 [reorg] makes 4×4 of 8×8: without it they meet"),
+        ("[upsample]\nstride=2\n", "-1,0", "layer 2 upsamples by 2: stride=4 in line 18"),
+        ("[upsample]\n", "0,-1", "layer 2 upsamples by 2: stride=4 in line 17"),
+        ("[upsample]\nstride=2\n" + CONV.format(4, 1), "-1,0", "layer 2 upsamples by 2: stride=4 in line 18"),
+        ("[upsample]\nstride=2\n", "-1,1", "layer 2 [upsample] makes 16×16 of 8×8: remove it to match the sizes"),
+        ("[reorg]\nstride=2\n", "-1,1", "layer 2 [reorg] makes 4×4 of 8×8: remove it to match the sizes"),
         ("[upsample]\nstride=2\n", "-1,0,1", ""),
     ],
 )
@@ -94,15 +94,15 @@ def test_route_of_vector_and_map_names_both_inputs() -> None:
     finding = find(text, "shape")
     assert finding.span is not None
     assert finding.span.text == "[route]"
-    assert finding.message.endswith("layer 1 gives 10 values and layer 0 gives 32×32×8")
+    assert finding.message.endswith("layer 1 outputs 10 values and layer 0 outputs 32×32×8")
     assert [note.span.text for note in finding.notes if note.span] == ["[connected]", "[convolutional]"]
 
 
 @pytest.mark.parametrize(
     ("name", "code", "facts"),
     [
-        ("reorg-old", "unknown-kind", ["[reorg] is that", "reads [reorg] as [reorg3d]"]),
-        ("quantize-conv", "unknown-kind", ["[convolutional] is it without the rounding", "the same weights"]),
+        ("reorg-old", "unknown-kind", ["use [reorg]", "computes [reorg3d] for [reorg]"]),
+        ("quantize-conv", "unknown-kind", ["computes it without the rounding", "the same weights"]),
         ("connected-transpose", "unknown-option", ["the other way round", "inputs × outputs"]),
     ],
 )
@@ -163,12 +163,12 @@ def test_slip_in_mask_is_reported_before_advice_about_filters(mask: str) -> None
     message = str(raised.value)
     assert "with mask=0,1,2 it fits" in message
     assert "filters=" not in message.partition("note:")[0].partition("with mask=0,1,2")[0].replace("num", "")
-    assert any(reason in message.partition("this head")[0] for reason in ("lacks commas", "U+FF0C"))
+    assert any(reason in message.partition("this head")[0] for reason in ("has no commas", "U+FF0C"))
 
 
 def test_slip_in_mask_and_wrong_filters_are_both_reported() -> None:
     message = find(NET + HEAD.format("mask=0 1 2").replace("filters=21", "filters=30"), "head").message
-    assert message.index("lacks commas") < message.index("filters=21 belongs there")
+    assert message.index("has no commas") < message.index("set filters=21 there")
 
 
 def test_fullwidth_character_before_head_is_named() -> None:
@@ -189,7 +189,7 @@ def test_fullwidth_character_before_head_is_named() -> None:
         ),
         (f"{NET}[convolutional]\nstride=\u22121\n", "value", "'−' (U+2212) is not '-'"),
         (f"{NET}[convolutional]\npad=\u00a01\n", "value", "U+00A0 (no-break space) is not a space"),
-        (f"{NET}[convolutional]\npad=\u200b1\n", "value", "U+200B (zero width space) is invisible"),
+        (f"{NET}[convolutional]\npad=\u200b1\n", "value", "U+200B (zero width space) is an invisible character"),
         (f"{NET}[convolutional]\n＃ a comment\n", "unknown-option", "'＃' (U+FF03) is not '#'"),
         (f"{NET}[conv\u043elutional]\n", "unknown-kind", "'о' (U+043E) is not ASCII"),
         ("［net］\nwidth=32\n[conv]\n", "outside-section", "'［' (U+FF3B) is not '['"),

@@ -42,7 +42,7 @@ def test_unused_anchor_of_published_cfg_is_reported_with_mask(path: Path) -> Non
     assert finding.span is not None
     assert finding.span.text == "1,2,3"
     assert "anchor 0 (" in finding.message
-    assert "is used by no head, anchor 3 (" in finding.message
+    assert "is not used by any head, anchor 3 (" in finding.message
     assert "by two: objects nearest to it in shape train no predictor" in finding.message
     assert finding.message.endswith(f"for a training of your own write mask=0,1,2 in line {finding.span.line}")
     text, start = path.read_text(), finding.span.start
@@ -56,8 +56,8 @@ def test_masks_that_use_each_anchor_once_are_not_reported() -> None:
 
 def test_more_anchors_than_mask_entries_are_reported() -> None:
     (finding,) = lint(make_heads("3,4,5", "0,1,2", f"{ANCHORS}, 80,90"), "unused-anchors")
-    assert "anchor 6 (80×90) is used by no head" in finding.message
-    assert "anchors= has 7 pairs, and the masks hold 6" in finding.message
+    assert "anchor 6 (80×90) is not used by any head" in finding.message
+    assert "anchors= has 7 pairs, but the masks select 6" in finding.message
 
 
 def test_unused_anchors_with_iou_thresh_say_what_still_trains() -> None:
@@ -75,7 +75,10 @@ def test_masks_in_reverse_order_are_reported_at_the_coarse_head() -> None:
     (finding,) = lint(make_heads("0,1,2", "3,4,5"), "mask-order")
     assert finding.span is not None
     assert finding.span.text == "0,1,2"
-    assert "grid of 4×4 has smaller anchors (5×7 to 14×20) than the 8×8 of layer 6 (22×30 to 60×70)" in finding.message
+    assert (
+        "grid of 4×4 grid has smaller anchors (5×7 to 14×20) than the 8×8 of layer 6 (22×30 to 60×70)"
+        in finding.message
+    )
 
 
 def test_mask_that_names_anchors_backwards_is_reported() -> None:
@@ -89,7 +92,7 @@ def test_edit_anchors_beyond_the_masks_prints_the_finding(tmp_path: Path) -> Non
     path.write_text(make_heads("3,4,5", "0,1,2"))
     run = CliRunner().invoke(edit, [str(path), "--anchors", f"{ANCHORS}, 80,90, 99,99"], catch_exceptions=False)
     assert run.exit_code == 0
-    assert "anchors 6 (80×90) and 7 (99×99) are used by no head" in run.stderr
+    assert "anchors 6 (80×90) and 7 (99×99) are not used by any head" in run.stderr
     assert "used by no head" not in CliRunner().invoke(edit, [str(path), "--anchors", ANCHORS]).stderr
 
 
@@ -99,14 +102,14 @@ def test_edit_anchors_beyond_the_masks_prints_the_finding(tmp_path: Path) -> Non
         (
             "alexeyab",
             "layers 0 and 1 stand still; layer 2 gets no gradient, and its batch norm and decay= still move it; "
-            "dont_update= in a section holds its weights",
-            {1: "it stands still", 2: "it gets no gradient", 3: ""},
+            "dont_update= in a section to freeze its weights",
+            {1: "it stands still", 2: "it receives no gradient", 3: ""},
         ),
         (
             "pjreddie",
             "layers 0 to 2 get no gradient, and their batch norm and decay= still move them; "
-            "learning_rate=0 in a section holds its weights",
-            {1: "it gets no gradient", 2: "it gets no gradient", 3: ""},
+            "learning_rate=0 in a section to freeze its weights",
+            {1: "it receives no gradient", 2: "it receives no gradient", 3: ""},
         ),
     ],
 )
@@ -164,7 +167,7 @@ def test_stop_up_to_an_iteration_names_it() -> None:
 def test_batch_below_subdivisions_is_an_empty_mini_batch() -> None:
     findings = [*lint_training(darkparse.compile(CASES / "batch-less.cfg"))]
     assert [f.code for f in findings] == ["batch"]
-    assert "mini-batch is 0 images, and nothing is learned; darkparse takes 1 image" in findings[0].message
+    assert "mini-batch is empty and nothing is learned; darkparse uses 1 image" in findings[0].message
 
 
 @pytest.mark.parametrize(("net", "codes"), [

@@ -21,7 +21,7 @@ def _is_read(cfg: Path | darkparse.Config) -> bool:
         assert network.nodes[1].modules[0].kwargs["group_sizes"] == (2, 1)
         return True
     assert [d.code for d in network.diagnostics] == ["no-file"]
-    with pytest.raises(darkparse.DarkparseError, match="no such file where a cfg's files may lie"):
+    with pytest.raises(darkparse.DarkparseError, match="no such file in the directories of the cfg"):
         network.nodes[1].modules  # noqa: B018
     return False
 
@@ -93,7 +93,7 @@ def test_side_file_of_other_type_is_refused_without_its_content(
         with suppress(SystemExit):
             main(list(map(str, arguments)))
         told += "".join(capsys.readouterr())
-    assert "x.tree:1: not a line of a " in told
+    assert "x.tree:1: invalid line of a " in told
     assert "secret" not in told
     assert "12345" not in told
     assert "99999999999" not in told
@@ -122,5 +122,5 @@ def test_container_reads_no_side_file_outside_its_directory(place: Path, monkeyp
         if is_read:
             assert not darkparse.load(path).network.diagnostics
         else:
-            with pytest.raises(darkparse.DarkparseError, match="no such file where"):
+            with pytest.raises(darkparse.DarkparseError, match="no such file in the directories"):
                 darkparse.load(path)

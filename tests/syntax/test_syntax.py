@@ -268,5 +268,5 @@ def test_read_choice_maps_aliases_and_fallback() -> None:
     reader = read_choice("none", "relu", fallback="none", aliases={"avg_relu": "relu"})
     assert reader("avg_relu", ALEXEYAB) == ("relu", None)
     assert reader("other", ALEXEYAB).value == "none"
-    with pytest.raises(ValueTextError, match="one of a, b is needed"):
+    with pytest.raises(ValueTextError, match="expected one of a, b"):
         read_choice("a", "b")("c", ALEXEYAB)

@@ -180,7 +180,7 @@ def test_adam_step_continues_in_alexeyab() -> None:
     [
         (_network(net="policy=steps\nsteps=3,4\nscales=.1"), "a number of scales"),
         (_network(net="policy=poly"), "max_batches"),
-        (_network(net="momentum=x"), "a number is needed"),
+        (_network(net="momentum=x"), "expected a number"),
         (_network().replace("[cost]", "[contrastive]"), "is not trained here"),
         (_network().replace("[cost]", ""), "no layer with a loss"),
     ],
@@ -198,7 +198,7 @@ def test_losses_of_iseg_raise() -> None:
 
 def test_unknown_policy_is_constant_with_warning() -> None:
     network = darkparse.compile(_network(net="policy=sig"), dialect="alexeyab")
-    with pytest.warns(UserWarning, match="'sig' is none of"):
+    with pytest.warns(UserWarning, match="unknown value 'sig'"):
         assert darkparse.training.Schedule(network).rate(5000) == pytest.approx(0.01)
 
 

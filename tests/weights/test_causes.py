@@ -92,7 +92,7 @@ def test_load_wrong_filters_before_head_names_line_and_value() -> None:
     with pytest.raises(darkparse.CfgError) as caught:
         darkparse.load(wrong, DATA)
     text = str(caught.value)
-    assert "this head needs 21 channels = 3 × (2 classes + 5)" in text
+    assert "this head requires 21 channels = 3 × (2 classes + 5)" in text
     assert "<text>:23:1: note: filters=21 belongs here: <bytes> fits exactly with that" in text
     assert "<text>:46:1: note: filters=21 belongs here" in text
     three = weights(network(wrong.replace("classes=2", "classes=3")))

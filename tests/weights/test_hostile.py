@@ -67,7 +67,7 @@ assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 40e3 * (102
 
 def test_load_huge_cfg_exceeds_limits() -> None:
     with pytest.raises(
-        darkparse.CfgError, match=r"<text>:5:1: .*output: 128,000,000,000, and the limit is 2,147,483,648"
+        darkparse.CfgError, match=r"<text>:5:1: .*output must be at most 2,147,483,648, got 128,000,000,000"
     ):
         darkparse.load(HUGE)
 

@@ -90,7 +90,8 @@ def encode_cfg(text: str) -> bytes:
     except UnicodeEncodeError as problem:
         line = text.count("\n", 0, problem.start) + 1
         raise DarkparseError(
-            f"line {line} of the cfg holds half a character, U+{ord(text[problem.start]):04X}"
+            f"line {line} of the cfg contains U+{ord(text[problem.start]):04X}, half a character, which cannot be "
+            f"encoded"
         ) from None
 
 
@@ -129,9 +130,7 @@ def find_changes(layer: Layer | Net, parsed: Layer | Net | None, dialect: Dialec
         if is_same or not item.keys:
             continue
         if not owner.supports(item.spec.dialect, f"[{layer.kind}]", item.keys[0]):
-            raise DarkparseError(
-                f"{dialect.title} has no {item.keys[0]}=; {item.name}={value!r} cannot be said in its cfg"
-            )
+            raise DarkparseError(f"{dialect.title} does not support {item.keys[0]}=, got {item.name}={value!r}")
         yield item
 
 
@@ -145,7 +144,7 @@ def format_value(value: Any) -> str:
         return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
     text = str(value)
     if text != strip_whitespace(text):
-        raise DarkparseError(f"{quote_safe(text)} has spaces in it, and Darknet deletes every space of a cfg")
+        raise DarkparseError(f"invalid value {quote_safe(text)}: it contains spaces, which Darknet deletes from a cfg")
     return text
 
 

@@ -63,11 +63,11 @@ def edit(
     """
     count = len(network.nodes)
     if upto is not None and not 1 <= upto <= count:
-        raise DarkparseError(f"upto must be 1 to {count}, the number of layers; this is {upto}")
+        raise DarkparseError(f"upto must be 1 to {count}, the number of layers; got {upto}")
     draft = {node.index: node.layer for node in network.nodes}
     for index, layer in (layers or {}).items():
         if index not in draft:
-            raise DarkparseError(f"there is no layer {index} to replace; {network.name} has layers 0 to {count - 1}")
+            raise DarkparseError(f"cannot replace layer {index}; {network.name} has layers 0 to {count - 1}")
         draft[index] = layer
     if anchors is not None:
         _set_anchors(draft, tuple(anchors))
@@ -119,37 +119,42 @@ def assemble(
 
 def _set_anchors(draft: dict[int, Layer], anchors: tuple[float, ...]) -> None:
     if not anchors or len(anchors) % 2:
-        raise DarkparseError(f"anchors are widths and heights in turn, these are {len(anchors)} numbers")
+        raise DarkparseError(f"anchors must be pairs of width and height, got {pluralize(len(anchors), 'number')}")
     if min(anchors) <= 0:
-        raise DarkparseError(f"anchors are widths and heights above 0, one of these is {min(anchors):g}")
+        raise DarkparseError(f"anchors must be above 0, got {min(anchors):g}")
     heads = [(index, layer) for index, layer in draft.items() if hasattr(layer, "anchors")]
     if not heads:
-        raise DarkparseError("this network has no head with anchors")
+        raise DarkparseError("cannot set anchors: the network has no head with anchors")
     num = len(anchors) // 2
     for index, layer in heads:
         max_anchor = max(getattr(layer, "mask", None) or (0,))
         if max_anchor >= num:
             mask = layer.mask  # type: ignore[attr-defined]
-            message = f"layer {index} [{layer.kind}] has the mask {mask}, and the anchors given end at number {num - 1}"
+            message = (
+                f"too few anchors, got {num}; expected at least {max_anchor + 1} for mask={mask} of layer "
+                f"{index} [{layer.kind}]"
+            )
             raise DarkparseError(message)
         draft[index] = replace_options(layer, anchors=anchors, num=num)
 
 
 def _set_classes(network: Network, draft: dict[int, Layer], classes: int) -> None:
     if classes < 1:
-        raise DarkparseError(f"there must be at least one class, this is {classes}")
+        raise DarkparseError(f"classes must be at least 1, got {classes}")
     heads = [index for index, layer in draft.items() if isinstance(layer, Head)]
     for index in heads:
         tree = getattr(draft[index], "tree", None)
         if tree is not None:
-            raise DarkparseError(f"layer {index} [{draft[index].kind}] takes its classes from the word tree {tree}")
+            raise DarkparseError(
+                f"cannot set classes: layer {index} [{draft[index].kind}] reads them from the word tree {tree}"
+            )
         # A map lists the old classes.
         draft[index] = replace_options(draft[index], classes=classes, map=None)
     if heads:
         return
     softmax = next((index for index in reversed(draft) if isinstance(draft[index], Classifier)), None)
     if softmax is None:
-        raise DarkparseError("this network has neither a detection head nor a softmax, so nothing in it has classes")
+        raise DarkparseError("cannot set classes: the network has neither a detection head nor a softmax layer")
     _fit_channels(network, draft, softmax - 1, classes)
 
 
@@ -162,7 +167,7 @@ def _fit_head(network: Network, draft: dict[int, Layer], index: int, head: Head)
 def _fit_channels(network: Network, draft: dict[int, Layer], index: int, channels: int) -> None:
     """Set the output channels of a layer, or of the layers before it if it does not change them."""
     if index < 0:
-        raise DarkparseError(f"the network's input would have to have {channels} channels")
+        raise DarkparseError(f"cannot change channels of the network's input, which would have to be {channels}")
     node, layer = network.nodes[index], draft[index]
     option = next((name for name in ("filters", "output") if any(item.name == name for item in fields(layer))), None)
     if node.shared_with is not None:
@@ -174,7 +179,7 @@ def _fit_channels(network: Network, draft: dict[int, Layer], index: int, channel
             _fit_channels(network, draft, source, channels)
     elif node.out_shape.c != channels:
         raise DarkparseError(
-            f"layer {index} [{node.kind}] would have to give {channels} channels, and puts them together from others"
+            f"cannot change the output of layer {index} [{node.kind}] to {channels} channels: it combines other layers"
         )
 
 

@@ -47,9 +47,9 @@ def load_yaml(text: str) -> Any:
         reason = ", ".join(filter(None, (problem.context, problem.problem)))
         mark = problem.problem_mark
         place = "" if mark is None else f"line {mark.line + 1}, column {mark.column + 1}: "
-        raise DarkparseError(f"not the YAML of a network: {place}{reason}") from None
+        raise DarkparseError(f"not a YAML network: {place}{reason}") from None
     except (yaml.YAMLError, UnicodeEncodeError) as problem:
-        raise DarkparseError(f"not the YAML of a network: {describe_error(problem)}") from None
+        raise DarkparseError(f"not a YAML network: {describe_error(problem)}") from None
 
 
 def _reject(node: Any, reason: str) -> NoReturn:
@@ -64,7 +64,7 @@ def _construct_number(loader: SafeConstructor, node: yaml.ScalarNode) -> Any:
 
 
 def _construct_other(loader: SafeConstructor, node: yaml.Node) -> NoReturn:
-    _reject(node, f"{quote_safe(node.value)} is neither text nor a number that a cfg takes")
+    _reject(node, f"invalid value {quote_safe(node.value)}; expected text or a number")
 
 
 class _PlainValues(Composer, SafeConstructor):
@@ -82,13 +82,13 @@ class _PlainValues(Composer, SafeConstructor):
         event = self.peek_event()
         self._count += 1
         if self._count > MAX_NODES:
-            _reject(event, f"more than {MAX_NODES:,} values up to here")
+            _reject(event, f"too many values; expected at most {MAX_NODES:,}")
         if event.anchor is not None:
-            _reject(event, "an anchor or alias (& or *) is not supported")
+            _reject(event, "anchors and aliases (& and *) are not supported")
         if getattr(event, "tag", None) is not None:
-            _reject(event, "a tag (!) is not supported")
+            _reject(event, "tags (!) are not supported")
         if self._depth >= MAX_DEPTH and isinstance(event, yaml.CollectionStartEvent):
-            _reject(event, f"more than {MAX_DEPTH} levels")
+            _reject(event, f"nested too deeply; expected at most {MAX_DEPTH} levels")
         self._depth += 1
         node = super().compose_node(parent, index)
         self._depth -= 1
@@ -98,7 +98,7 @@ class _PlainValues(Composer, SafeConstructor):
         mapping: dict[Hashable, Any] = {}
         for key, value in node.value:
             if not isinstance(key, yaml.ScalarNode):
-                _reject(key, "a key must be text")
+                _reject(key, "invalid key; expected text")
             if key.tag not in self.yaml_constructors:  # a date, or <<
                 _construct_other(self, key)
             if key.value in mapping:

@@ -38,7 +38,7 @@ def bind_values(draft: Draft) -> None:
 def replace_reorg(draft: Draft) -> None:
     """Read `[reorg]` as `[reorg3d]` where that is requested."""
     if draft.reorg not in (None, "reorg", "reorg3d"):
-        raise DarkparseError(f"reorg must be 'reorg' or 'reorg3d', not {draft.reorg!r}")
+        raise DarkparseError(f"reorg must be 'reorg' or 'reorg3d', got {draft.reorg!r}")
     if draft.reorg == "reorg3d":
         layers = draft.layers
         draft.layers = [layer.reinterpret() if isinstance(layer, Reinterpretable) else layer for layer in layers]
@@ -86,10 +86,13 @@ def _read_value(
     try:
         value, complaint = item.read(cut_comment(option) if dialect.strict_parser else text, dialect)
     except ValueTextError as problem:
-        message = f"{option.key}={truncate(text)}: {problem}{describe_lookalike(text.partition('#')[0])}"
+        message = (
+            f"invalid value for {option.key}, got {truncate(text)!r}; "
+            f"{problem}{describe_lookalike(text.partition('#')[0])}"
+        )
         raise cfg_error("value", message, option.value_span) from None
     if item.spec.minimum is not None and value < item.spec.minimum:
-        message = f"{option.key} must be at least {item.spec.minimum}, this is {value}"
+        message = f"{option.key} must be at least {item.spec.minimum}, got {value}"
         raise cfg_error("value", message, option.value_span)
     if limits is not None and (excess := limits.check_option(option.key, value)) is not None:
         raise cfg_error("limit", excess, option.value_span)
@@ -104,5 +107,6 @@ def _read_value(
 
 
 def _make_missing_file_warning(name: str, option: Option) -> Diagnostic:
-    places = "in the working directory, beside the cfg, or in the folder above it, and no other place is looked at"
-    return Diagnostic("warning", "no-file", f"{truncate(name)}: no such file {places}", option.span)
+    places = "the working directory, the directory of the cfg and its parent directory"
+    message = f"{truncate(name)}: no such file; darkparse searches {places}"
+    return Diagnostic("warning", "no-file", message, option.span)

@@ -41,8 +41,11 @@ def _check_heads(nodes: Sequence[Node]) -> Iterator[Diagnostic]:
             continue
         first = first or (head.classes, node)
         if head.classes != first[0]:  # the detections of all heads go into one list
-            message = f"this head has {head.classes} classes, the one in layer {first[1].index} has {first[0]}"
-            note = Note("that one is here", first[1].section.locate("classes"))
+            message = (
+                f"heads have different numbers of classes, got {head.classes} here and {first[0]} in layer "
+                f"{first[1].index}"
+            )
+            note = Note("other head", first[1].section.locate("classes"))
             yield Diagnostic("warning", "classes", message, node.section.locate("classes"), (note,), "classes")
         if head.expected_activation is not None and node.inputs[0] >= 0:
             yield from _check_activation(node, nodes[node.inputs[0]], head)
@@ -54,10 +57,10 @@ def _check_activation(node: Node, before: Node, head: Head) -> Iterator[Diagnost
         return
     form = "new_coords=1" if head.expected_activation == "logistic" else f"[{node.kind}] without new_coords=1"
     message = (
-        f"{form} takes the layer before as {head.expected_activation}, and it is {activation}, which makes nonsense of "
-        "the boxes"
+        f"{form} requires activation={head.expected_activation} in the layer before, got {activation}; boxes would be "
+        "wrong"
     )
-    note = Note(f"layer {before.index} [{before.kind}] is {activation} here", before.section.locate("activation"))
+    note = Note(f"layer {before.index} [{before.kind}]", before.section.locate("activation"))
     yield Diagnostic("warning", "new-coords", message, node.section.locate("new_coords"), (note,))
 
 

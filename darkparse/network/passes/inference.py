@@ -73,7 +73,7 @@ def _infer_shape(layer: Layer, section: Section, shapes: tuple[Shape, ...], dial
     shape = layer.infer_shape(_convert_inputs(layer, section, shapes), dialect)
     if min(shape) < 1:
         source = f", from an input of {shapes[0]}" if shapes else ""
-        raise LayerError(f"nothing is left: the output would be {shape.h}×{shape.w}×{shape.c}{source}", input=0)
+        raise LayerError(f"output would be empty ({shape.h}×{shape.w}×{shape.c}){source}", input=0)
     return shape
 
 
@@ -81,10 +81,10 @@ def _convert_inputs(layer: Layer, section: Section, shapes: tuple[Shape, ...]) -
     """Return the inputs as the layer takes them: a vector passes for a map of one position where a map is needed."""
     for position, shape in enumerate(shapes):
         if layer.needs_map and shape.layout is Layout.FLAT:
-            message = f"[{section.kind}] needs a map, and a vector of {shape.size} values comes in"
+            message = f"[{section.kind}] requires a map, got a vector of {shape.size} values"
             raise LayerError(message, input=position)
         if len(shapes) > 1 and shape.layout is Layout.CELLS:
-            raise LayerError("this output lies cell by cell, and is joined with no other", input=position)
+            raise LayerError("the output of this head is ordered cell by cell and cannot be joined", input=position)
     return tuple(shape.as_map if layer.needs_map else shape.as_read for shape in shapes)
 
 
@@ -93,12 +93,12 @@ def _check_joined_maps(draft: Draft, index: int, source: int) -> None:
     while source >= 0 and draft.nodes[source].out_shape.layout is Layout.FLAT:
         join, kind = draft.nodes[source], draft.config.sections[index].kind
         inputs = tuple(zip(join.inputs, join.in_shapes, strict=True))
-        lost = f"no map is left for layer {index} [{kind}]"
+        lost = f"layer {index} [{kind}] requires a map"
         if len({(shape.h, shape.w) for shape in join.in_shapes if shape.is_map}) > 1:
-            message = f"maps of two sizes are joined, of which {lost}"
+            message = f"maps of different sizes are joined into a vector, but {lost}"
             raise _locate_error(LayerError(message, code="sizes"), join.section, inputs, draft.nodes)
         if len({shape.is_map for shape in join.in_shapes}) > 1:
-            message = f"a vector and a map are joined, of which {lost}: {_describe_inputs(inputs)}"
+            message = f"a map and a vector are joined into a vector, but {lost}: {_describe_inputs(inputs)}"
             notes = [_make_shape_note(draft.nodes, *joined, "shape") for joined in inputs]
             raise cfg_error("shape", message, join.section.span, *notes)
         source = join.inputs[0] if join.inputs else -1
@@ -108,13 +108,15 @@ def _check_shared(node: Node, owner: Node) -> None:
     """Check that size, channels and filters match those of the layer shared with (convolutional_layer.c:545)."""
     if owner.kind != node.kind or owner.shared_with is not None:
         raise LayerError(
-            f"share_index names layer {owner.index}, [{owner.kind}], which has no convolution weights of its own",
+            f"share_index refers to layer {owner.index} [{owner.kind}], which does not have its own convolution "
+            f"weights",
             option="share_index",
         )
     own_shape, owner_shape = (n.layer.weight_shape(n.in_shapes[0]) for n in (node, owner))  # type: ignore[attr-defined]
     if own_shape != owner_shape or node.layer.normalized != owner.layer.normalized:  # type: ignore[attr-defined]
         raise LayerError(
-            f"layer {owner.index} has weights {_format_shape(owner_shape)}, this one needs {_format_shape(own_shape)}",
+            f"shared weights of layer {owner.index} do not fit, got {_format_shape(owner_shape)}; expected "
+            f"{_format_shape(own_shape)}",
             option="share_index",
         )
 
@@ -125,7 +127,7 @@ def _format_shape(shape: tuple[int, ...]) -> str:
 
 def _describe_inputs(inputs: tuple[tuple[int, Shape], ...]) -> str:
     values = (shape if shape.is_map else f"{shape} values" for _, shape in inputs)
-    return join_with_and([f"layer {source} gives {value}" for (source, _), value in zip(inputs, values, strict=True)])
+    return join_with_and([f"layer {source} outputs {value}" for (source, _), value in zip(inputs, values, strict=True)])
 
 
 def _locate_error(
@@ -147,4 +149,4 @@ def _make_shape_note(nodes: list[Node], source: int, shape: Shape, code: str) ->
         return Note(f"the network's input is {shape}")
     section = nodes[source].section
     key = next((key for key in ("filters", "output") if code == "head" and section.find(key)), None)
-    return Note(f"layer {source} [{section.kind}] gives {shape} here", section.locate(key))
+    return Note(f"layer {source} [{section.kind}] outputs {shape}", section.locate(key))

@@ -29,15 +29,15 @@ def resize_net(net: Net, size: Size | None, section: Section) -> Net:
     """
     for key in ("height", "width", "channels", "inputs"):
         if getattr(net, key) < 0:
-            raise cfg_error("input-size", f"{key} must not be negative", section.locate(key))
+            raise cfg_error("input-size", f"{key} must not be negative, got {getattr(net, key)}", section.locate(key))
     if size is None:
         _check_input(net, section)
         return net
     if not net.has_image:
-        raise DarkparseError("this network takes a vector, not an image: it has no input size to change")
+        raise DarkparseError("cannot change the input size: the network takes a vector, not an image")
     height, width = _to_pair(size)
     if min(height, width) < 1:
-        raise DarkparseError(f"an input size must be at least 1×1, this is {height}×{width}")
+        raise DarkparseError(f"input size must be at least 1×1, got {height}×{width}")
     return replace(net, height=height, width=width, inputs=height * width * net.channels)
 
 
@@ -46,7 +46,7 @@ def _check_input(net: Net, section: Section) -> None:
         return
     missing = [f"{key}=" for key in ("width", "height", "channels") if not getattr(net, key)]
     verb = "is" if len(missing) == 1 else "are"
-    message = f"[net] gives no input size: {join_with_and(missing)} {verb} missing (or inputs=, for a vector)"
+    message = f"[net] does not define an input size: {join_with_and(missing)} {verb} missing (or inputs=, for a vector)"
     raise cfg_error("input-size", message, section.span)
 
 
@@ -56,4 +56,4 @@ def _to_pair(size: Size) -> tuple[int, int]:
             return size, size
         case (int(height), int(width)):
             return height, width
-    raise DarkparseError(f"a size is n or (height, width), in pixels, not {size!r}")
+    raise DarkparseError(f"invalid size {size!r}; expected n or (height, width), in pixels")

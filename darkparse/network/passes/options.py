@@ -69,7 +69,7 @@ def select_options(draft: Draft) -> None:
     if draft.limits is not None:
         _check_layer_count(config, draft.limits)
     if config.source.encoding != "utf-8":
-        message = f"the text is {config.source.encoding.upper()}, which no Darknet reads: save it as UTF-8"
+        message = f"the cfg is {config.source.encoding.upper()}, which Darknet cannot read; save it as UTF-8"
         draft.add("warning", "encoding", message, config.net.span)
     net = select(config.net, Net, draft.dialect)
     draft.selections, num_slips = [net], len(net.slips)
@@ -87,7 +87,7 @@ def select_options(draft: Draft) -> None:
 def report_missing(draft: Draft, selection: Selection) -> None:
     """Add an error for each required option that a section lacks."""
     for key in selection.missing:
-        draft.add("error", "missing", f"[{selection.section.kind}] needs {key}=", selection.section.span)
+        draft.add("error", "missing", f"[{selection.section.kind}] requires {key}=", selection.section.span)
 
 
 def select(section: Section, cls: type[Any], dialect: Dialect) -> Selection:
@@ -145,7 +145,7 @@ def _check_layer_count(config: Config, limits: Limits) -> None:
 
 def _add_unknown_kind(draft: Draft, section: Section, *, with_hint: bool) -> None:
     if section.kind in NET_NAMES:
-        message = f"a second [{section.kind}]: a cfg has one, and its layers follow (two cfgs in one file?)"
+        message = f"second [{section.kind}]; a cfg has only one (are there two cfgs in this file?)"
         draft.add("error", "second-net", message, section.span)
         return
     hint = describe_unknown_kind(fold_lookalikes(section.kind), REGISTRY, ACTIVATIONS) if with_hint else ""

@@ -43,7 +43,9 @@ def blame_slips(draft: Draft) -> None:
     if not repairs or not isinstance(head, Head) or source < 0:
         return
     given = draft.nodes[source].out_shape
-    needed = f"this head needs {head.required_channels} = {head.formula}, and the layer before gives {given.c}"
+    needed = (
+        f"this head requires {head.required_channels} channels = {head.formula}, got {given.c} from the layer before"
+    )
     fixed_head = _rebind(draft, index, repairs)
     fixed_source = _rebind(draft, source, repairs)
     if not isinstance(fixed_head, Head) or fixed_source is None:
@@ -73,7 +75,7 @@ def _find_repairs(section: Section) -> Iterator[_Repair]:
             continue
         reasons = [describe_lookalike(text).removeprefix("; ")] if folded != text else []
         if joined != spaced:
-            reasons.append(f"lacks commas, and Darknet reads {truncate(''.join(value.split()))}")
+            reasons.append(f"has no commas, so Darknet reads {truncate(''.join(value.split()))}")
         yield _Repair(option, f"{key.strip()}={joined}", f"({'; '.join(reasons)})" if folded != text else reasons[0])
 
 

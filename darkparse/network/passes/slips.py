@@ -23,7 +23,7 @@ def warn_about_slips(draft: Draft) -> None:
             continue
         if selection.is_foreign:
             kind, title = f"[{selection.section.kind}]", selection.dialect.title
-            message = f"{title} does not know {kind}; it runs here as in {selection.owner.title}"
+            message = f"{title} does not support {kind}; darkparse compiles it as in {selection.owner.title}"
             draft.add("warning", "foreign-kind", message, selection.section.span)
         for slip in selection.slips:
             draft.diagnostics.append(make_warning(draft, selection, slip))
@@ -35,18 +35,18 @@ def make_warning(draft: Draft, selection: Selection, slip: Slip) -> Diagnostic:
     key, kind, span = slip.option.key, selection.section.kind, slip.option.span
     match slip.code:
         case "empty-value":
-            message = f"{truncate(key)}= has no value; Darknet skips the line"
+            message = f"{truncate(key)}= has no value, Darknet skips the line"
         case "duplicate" if slip.first is not None:
             line = f"{truncate(slip.first.span.text)!r} in line {slip.first.span.line}"
-            message = f"{truncate(key)} again: Darknet takes the first, {line}"
-            return Diagnostic("warning", "duplicate", message, span, (Note("the first is here", slip.first.span),), key)
+            message = f"duplicate option {truncate(key)}, Darknet uses the first, {line}"
+            return Diagnostic("warning", "duplicate", message, span, (Note("first occurrence", slip.first.span),), key)
         case "unknown-option":
             hint = suggest_option(draft, selection, slip)
             message = f"[{kind}] has no option {truncate(key)!r}, Darknet ignores it{hint}"
         case "foreign-option":
-            message = f"{selection.dialect.title} does not know {key!r} in [{kind}] and ignores it"
+            message = f"{selection.dialect.title} does not support {key!r} in [{kind}] and ignores it"
         case _:
-            message = f"a line without '=': Darknet uses the default of {key!r}"
+            message = f"line without '=', Darknet uses the default of {key!r}"
     return Diagnostic("warning", slip.code, message, span)
 
 

@@ -47,14 +47,14 @@ _SET_IN_COMMENT = re.compile(r"[ \t]*(;[^#= \t]*[ \t]*=[ \t]*[^#\r\n]+)")
 
 STRICT_RULES: tuple[Rule, ...] = (
     Rule("policy", lambda s, _: _get_policy(s) == "steps" and not (s.find("steps") and s.find("scales")),
-         "steps= and scales= are needed with it"),
+         "it requires steps= and scales="),
     Rule("contrastive",
          lambda s, _: number(s, "contrastive") != 0 and number(s, "batch", 1) < 2 * number(s, "subdivisions", 1),
          "batch= must be at least twice subdivisions="),
     Rule("counters_per_class", lambda s, _: count(s, "counters_per_class") != number(s, "classes", 20),
-         "as many numbers as classes= are needed"),
+         "expected one number per class"),
     Rule("activation", lambda s, _: s.kind in ("sam", "scale_channels") and text(s, "activation") in ("swish", "mish"),
-         "a gate takes neither swish nor mish"),
+         "not supported in a gate"),
 )  # fmt: skip
 
 
@@ -74,7 +74,7 @@ def _check_selection(draft: Draft, selection: Selection) -> None:
     """Check the header and each line of a section; after an unknown header no line is read."""
     section, dialect = selection.section, selection.dialect
     if selection.is_foreign:
-        draft.diagnostics.append(_make_refusal(dialect, f"it does not know [{section.kind}]", section.span))
+        draft.diagnostics.append(_make_refusal(dialect, f"unsupported section [{section.kind}]", section.span))
         return
     for slip in selection.slips:
         draft.diagnostics.append(_check_slip(draft, selection, slip))
@@ -88,16 +88,16 @@ def _check_slip(draft: Draft, selection: Selection, slip: Slip) -> Diagnostic:
     kind, dialect, key, span = selection.section.kind, selection.dialect, slip.option.key, slip.option.span
     match slip.code:
         case "duplicate" if slip.first is not None:
-            refusal = _make_refusal(dialect, f"{truncate(key)} again, which may stand once", span)
-            return replace(refusal, notes=(Note("the first is here", slip.first.span),))
+            refusal = _make_refusal(dialect, f"duplicate option {truncate(key)}", span)
+            return replace(refusal, notes=(Note("first occurrence", slip.first.span),))
         case "unknown-option":
             hint = suggest_option(draft, selection, slip)
             return _make_refusal(dialect, f"[{kind}] has no option {truncate(key)!r}{hint}", span)
         case "foreign-option":
-            return _make_refusal(dialect, f"it does not know {key!r} in [{kind}]", span)
+            return _make_refusal(dialect, f"unsupported option {key!r} in [{kind}]", span)
         case "skipped":
             hint = suggest_option(draft, selection, slip)
-            message = f"{dialect.title} passes over this line, which is no key=value{hint}"
+            message = f"{dialect.title} skips this line, which is not key=value{hint}"
             return Diagnostic("warning", "no-value", message, span)
     return make_warning(draft, selection, slip)
 
@@ -111,25 +111,29 @@ def _find_fault(section: Section, option: Option, dialect: Dialect) -> str | Non
     """Return why the program ends at a known option, or None."""
     key, value, policy = option.key, cut_comment(option), _get_policy(section)
     if section.kind in NET_NAMES and policy not in OPTION_POLICIES.get(key, (policy,)):
-        return f"{key}= is read with policy={' or '.join(OPTION_POLICIES[key])} alone, and no line may be unused"
+        return f"unused option, {key}= is only read with policy={' or '.join(OPTION_POLICIES[key])}"
     if section.kind in NET_NAMES and key in ADAM_OPTIONS and not number(section, "adam"):
-        return f"{key}= is read with adam=1 alone, and no line may be unused"
+        return f"unused option, {key}= is only read with adam=1"
     if key in LIST_OPTIONS or key in FILE_OPTIONS or (section.kind, key) == ("shortcut", "from"):
         return None
     choices = dialect.training.policies if key == "policy" else CHOICES.get(key)
     if choices is None:
-        return None if _NUMBER.fullmatch(value) else f"{key}={truncate(value)} is no number of digits and a point"
+        return (
+            None
+            if _NUMBER.fullmatch(value)
+            else f"invalid value for {key}, got {truncate(value)!r}; expected digits and a decimal point only"
+        )
     if value in choices:
         return None
     hint = describe_unknown_activation(value, choices) if key == "activation" else format_suggestion(value, choices)
-    return f"{truncate(value)!r} is no {key}{hint}"
+    return f"unknown {key} {truncate(value)!r}{hint}"
 
 
 def _check_section(section: Section, dialect: Dialect) -> Iterator[Diagnostic]:
     """Check the spelling of a header, and the options that need each other."""
     name = section.span.text.strip()[1:].rpartition("]")[0]
     if name != section.kind:
-        yield _make_refusal(dialect, f"[{truncate(name)}] is unknown with its spaces", section.span)
+        yield _make_refusal(dialect, f"unknown section [{truncate(name)}]; remove the spaces", section.span)
     for rule in STRICT_RULES:
         option = section.find(rule.key)
         if option is not None and rule.holds(section, dialect):
@@ -140,7 +144,7 @@ def _check_comments(config: Config, dialect: Dialect) -> Iterator[Diagnostic]:
     start = 0
     for line in config.source.text.split("\n"):
         if match := _SET_IN_COMMENT.match(line):
-            message = "a line that starts with ; and holds = is an option to it, and unused"
+            message = "a comment that starts with ; and contains = is read as an option; start it with #"
             yield _make_refusal(dialect, message, Span(config.source, start + match.start(1), start + match.end(1)))
         start += len(line) + 1
 
@@ -151,10 +155,11 @@ def check_size_step(draft: Draft) -> Iterator[Diagnostic]:
     step = dialect.head_step
     if last in dialect.stepped_heads and (net.height % step or net.width % step):
         message = (
-            f"width and height must be multiples of {step} where [{last}] is last, not {net.width} and {net.height}"
+            f"width and height must be multiples of {step} if [{last}] is the last layer, got {net.width} and "
+            f"{net.height}"
         )
         yield _make_refusal(dialect, message, draft.config.net.span)
 
 
 def _make_refusal(dialect: Dialect, reason: str, span: Span) -> Diagnostic:
-    return Diagnostic("error", "refused", f"{dialect.title} stops here: {reason}", span)
+    return Diagnostic("error", "refused", f"{dialect.title} rejects this: {reason}", span)

@@ -46,9 +46,9 @@ def _find_resizers(source: int, nodes: Sequence[Node]) -> Iterator[Node]:
 
 def _fit_stride(node: Node, target: Size) -> str | None:
     x, out = node.in_shapes[0], node.out_shape
-    current = f"layer {node.index} [{node.kind}] makes {out.h}×{out.w} of {x.h}×{x.w}"
+    current = f"layer {node.index} [{node.kind}] resizes {x.h}×{x.w} to {out.h}×{out.w}"
     if (x.h, x.w) == target:
-        return f"{current}: without it they meet"
+        return f"{current}: remove it to match the sizes"
     is_growing = out.h >= x.h
     large, small = (target, (x.h, x.w)) if is_growing else ((x.h, x.w), target)
     factors = {divmod(a, b) for a, b in zip(large, small, strict=True)}
@@ -59,5 +59,5 @@ def _fit_stride(node: Node, target: Size) -> str | None:
         return None
     line = node.section.locate("stride").line
     if node.layer.role == "upsample" and is_growing:
-        current = f"layer {node.index} is upsampled by {out.h // x.h}"
-    return f"{current}: stride={factor} in line {line} makes them meet"
+        current = f"layer {node.index} upsamples by {out.h // x.h}"
+    return f"{current}: set stride={factor} in line {line} to match the sizes"

@@ -39,12 +39,12 @@ def find_value_warnings(
 
 def _make_cut_comment_warning(option: Option) -> Diagnostic:
     cut = _describe_cut_comment(option)
-    message = f"{option.key}: {cut}; in the Darknets before it the comment belongs to the value"
+    message = f"{option.key}: {cut}; in other forks the comment is part of the value"
     return Diagnostic("warning", "inline-comment", message, option.value_span)
 
 
 def _describe_cut_comment(option: Option) -> str:
-    return f"hank-ai/darknet cuts the comment off and reads {truncate(cut_comment(option))!r}"
+    return f"hank-ai/darknet removes the comment and reads {truncate(cut_comment(option))!r}"
 
 
 def _find_joined_digits(option: Option) -> list[Diagnostic]:

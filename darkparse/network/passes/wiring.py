@@ -34,10 +34,11 @@ def _find_missing(wiring: Wiring, index: int) -> int | None:
 def _make_error(section: Section, index: int, target: int) -> CfgError:
     key = next((key for key in REFERENCE_KEYS if section.find(key)), None)
     if key is None and target == -1:
-        return cfg_error("no-layer", f"[{section.kind}] needs a layer before it", section.span)
-    if target >= index:
-        description = "itself" if target == index else f"layer {target}, which comes later"
+        return cfg_error("no-layer", f"[{section.kind}] requires a layer before it", section.span)
+    if target == index:
+        description = "itself"
     else:
-        description = f"a layer {-target} before the first" if target < 0 else f"layer {target}"
-    message = f"layer {index} [{section.kind}] refers to {description}; there are layers 0 to {index - 1} before it"
+        description = f"layer {target}, which {'is not before it' if target > index else 'does not exist'}"
+    available = f"one of layers 0 to {index - 1}" if index > 1 else "layer 0" if index else "no reference"
+    message = f"layer {index} [{section.kind}] refers to {description}; expected {available}"
     return cfg_error("no-layer", message, section.locate(key))
