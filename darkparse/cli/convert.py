@@ -213,7 +213,7 @@ def _missing_weights_error(cfg: str | Config, out: Path) -> DarkparseError:
     if isinstance(cfg, str) and Path(cfg).is_file() and not cfg.endswith(".cfg"):
         file_type = open_source(cfg).file_type
         if file_type is None:
-            return DarkparseError(f"{name} does not know its cfg: darkparse convert CFG {name} -o {out}")
+            return DarkparseError(f"{name} does not contain its cfg\nhint: darkparse convert CFG {name} -o {out}")
         if file_type.code != "cfg":
             compile(cfg)  # raises the error of the cfg
     return DarkparseError(

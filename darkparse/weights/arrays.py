@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from darkparse._utils.text import pluralize
 from darkparse.errors import DarkparseWarning, WeightsError
 from darkparse.network import Network
 from darkparse.network.compile_options import CfgLike, CompileOptions
@@ -63,8 +64,8 @@ class LoadResult:
         return cls(name, header, tuple(layers), tuple(missing))
 
     def __str__(self) -> str:
-        text = f"{self.name}: loaded {format_ranges(self.layers)}" if self.layers else f"{self.name}: loaded no layer"
-        return f"{text}; as they were: {format_ranges(self.missing)}" if self.missing else text
+        text = f"{self.name}: loaded {format_ranges(self.layers)}" if self.layers else f"{self.name}: loaded no layers"
+        return f"{text}; unchanged: {format_ranges(self.missing)}" if self.missing else text
 
 
 def format_ranges(layers: tuple[int, ...]) -> str:
@@ -163,8 +164,8 @@ def read(
     if weights is None:
         if origin is None:
             raise WeightsError(
-                f"{file.path} does not know its cfg, since darkparse did not write it; give both: darkparse.load(cfg, "
-                f"{str(file.path)!r})"
+                f"{file.path} does not contain its cfg, because darkparse did not write it\n"
+                f"hint: pass both: darkparse.load(cfg, {str(file.path)!r})"
             )
         cfg = origin.parse_cfg(Path(file.name))
         size, reorg = compile_options.size or origin.size, compile_options.reorg or origin.reorg
@@ -200,7 +201,10 @@ def _fit(file: FileBuffer, content: ContainerContent | None, network: Network, o
             check_flatten_order(file.name, network)
         arrays, counters = split_counters(content.arrays)
         if counters:
-            message = f"{file.name}: {len(counters)} counters of the package thop are ignored (total_ops, total_params)"
+            message = (
+                f"{file.name}: ignored {pluralize(len(counters), 'counter')} of the package thop (total_ops, "
+                f"total_params)"
+            )
             warnings.warn(message, DarkparseWarning, stacklevel=_count_own_frames())
         stored = match_arrays(file.name, arrays, network, options)
         _warn_about_non_finite(file.name, ((key, array.read()) for key, array in stored.items()))
@@ -219,8 +223,8 @@ def _warn_about_non_finite(name: str, arrays: Iterable[tuple[str, NDArray[Any]]]
             if not isfinite(array.sum()) and (count := int((~np.isfinite(array)).sum())):  # or is it just too large?
                 counts[key] = count
     if total := sum(counts.values()):
-        message = f"{name}: {total:,} values are not finite (infinite or no number), the first in {next(iter(counts))}"
-        warnings.warn(f"{message}; `darkparse weights` says more", stacklevel=_count_own_frames())
+        message = f"{name}: {pluralize(total, 'NaN or infinite value')}, the first in {next(iter(counts))}"
+        warnings.warn(f"{message}; run `darkparse weights` for details", stacklevel=_count_own_frames())
 
 
 def _count_own_frames() -> int:

@@ -85,8 +85,8 @@ class FileBuffer:
             unpacked = sum(member.file_size for member in archive.infolist())
         if unpacked > max(MIN_UNPACKED_LIMIT, MAX_EXPANSION * self.size):
             raise WeightsError(
-                f"{self.name}: {self.size:,} bytes that unpack to {unpacked:,}, more than {MAX_EXPANSION} times as "
-                "many: not read"
+                f"{self.name}: {self.size:,} bytes unpack to {unpacked:,}; expected at most {MAX_EXPANSION} times "
+                f"the size"
             )
 
 
@@ -177,7 +177,7 @@ def open_source(source: WeightsSource | FileBuffer, *, mmap: bool = True) -> Fil
     if isinstance(source, (str, os.PathLike)):
         return _read_path(Path(source), mmap)
     if not hasattr(source, "read"):
-        raise TypeError(f"weights come from a path, an open binary file or bytes, not from {type(source).__name__}")
+        raise TypeError(f"invalid weights, got {type(source).__name__}; expected a path, an open binary file or bytes")
     return _read_file(source)
 
 
@@ -186,7 +186,7 @@ def _read_path(path: Path, mmap: bool) -> FileBuffer:
         with path.open("rb") as file:
             status = os.fstat(file.fileno())
             if stat.S_ISCHR(status.st_mode) or stat.S_ISBLK(status.st_mode):
-                raise WeightsError(f"{path}: a device, whose end is not known; weights come from a file or a pipe")
+                raise WeightsError(f"{path}: cannot read weights from a device; expected a file or a pipe")
             if not stat.S_ISREG(status.st_mode) or not status.st_size:
                 return FileBuffer(str(path), _copy_bytes(file.read()), path)
             if mmap:
@@ -203,7 +203,7 @@ def _read_file(file: BinaryIO) -> FileBuffer:
     try:
         return FileBuffer(name, _read_rest(file))
     except (TypeError, UnicodeDecodeError):
-        raise WeightsError(f"{name}: the file is open in text mode; open it with 'rb'") from None
+        raise WeightsError(f"{name}: file is open in text mode; open it with mode 'rb'") from None
     except (OSError, ValueError, EOFError, zlib.error) as problem:
         raise WeightsError(f"{name}: {describe_error(problem)}") from None
 

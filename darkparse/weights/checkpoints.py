@@ -61,18 +61,14 @@ def read_checkpoint(blob: FileBuffer) -> tuple[dict[str, LazyArray], Metadata]:
                 mmap=True if mapped_path else None,
             )
     except UnpicklingError:
-        message = (
-            "it holds Python objects other than tensors, which may run code when they are read; darkparse reads "
-            "tensors only"
-        )
+        message = "the checkpoint contains Python objects, which may run code when loaded; darkparse reads tensors only"
         raise WeightsError(
-            f"{blob.name}: {message}. Where you trust it, save model.state_dict() instead of the model"
+            f"{blob.name}: {message}\nhint: if you trust the file, load it with torch and save model.state_dict() "
+            f"instead of the model"
         ) from None
     state = _find_state_dict(checkpoint)
     if state is None:
-        raise WeightsError(
-            f"{blob.name}: no state_dict in this checkpoint, which holds {_describe_checkpoint(checkpoint)}"
-        )
+        raise WeightsError(f"{blob.name}: no state_dict in the checkpoint, got {_describe_checkpoint(checkpoint)}")
     tensors = {key: value for key, value in state.items() if isinstance(value, torch.Tensor)}
     for key, value in tensors.items():
         if value.is_meta or value.layout is not torch.strided:
@@ -95,9 +91,7 @@ def _import_torch() -> Any:
     try:
         import torch
     except ImportError:
-        raise WeightsError(
-            "a PyTorch checkpoint (.pt) needs torch, which is not installed: pip install torch"
-        ) from None
+        raise WeightsError("reading a PyTorch checkpoint (.pt) requires torch\nhint: pip install torch") from None
     return torch
 
 

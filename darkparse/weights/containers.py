@@ -79,7 +79,7 @@ def read_container(blob: FileBuffer, kind: Container) -> ContainerContent:
         arrays, metadata = _READERS[kind](blob)
         return ContainerContent(arrays, Origin.from_metadata(metadata))
     except (*ARCHIVE_ERRORS, AssertionError) as problem:  # torch asserts
-        raise WeightsError(f"{blob.name}: this {kind} file cannot be read: {describe_error(problem)}") from None
+        raise WeightsError(f"{blob.name}: invalid {kind} file: {describe_error(problem)}") from None
 
 
 def write_container(path: str | os.PathLike[str], arrays: Arrays, origin: Origin) -> int:
@@ -108,7 +108,7 @@ def read_npz(blob: FileBuffer) -> dict[str, np.ndarray[Any, Any]]:
             _check_members(arrays.zip)
             return {name: np.asanyarray(arrays[name]) for name in arrays.files}
     except ARCHIVE_ERRORS as problem:
-        raise WeightsError(f"{blob.name}: this npz file cannot be read: {describe_error(problem)}") from None
+        raise WeightsError(f"{blob.name}: invalid npz file: {describe_error(problem)}") from None
 
 
 def _check_members(archive: ZipFile) -> None:
@@ -116,17 +116,18 @@ def _check_members(archive: ZipFile) -> None:
     for member in archive.infolist():
         if member.file_size > MAX_DEFLATE_RATIO * max(member.compress_size, 1):
             raise ValueError(
-                f"{quote_safe(member.filename)} unpacks to less than the {member.file_size:,} bytes claimed"
+                f"{quote_safe(member.filename)} unpacks to fewer than the {member.file_size:,} bytes that it declares"
             )
         with archive.open(member) as file:
             version = np.lib.format.read_magic(file)
             if version not in _NPY_HEADER_READERS:
-                raise ValueError(f"{quote_safe(member.filename)} has a header of the unknown version {version}")
+                raise ValueError(f"unknown header version of {quote_safe(member.filename)}, got {version}")
             shape, _, dtype = _NPY_HEADER_READERS[version](file)
             expected, actual = dtype.itemsize * prod(shape), member.file_size - file.tell()
         if not dtype.hasobject and expected != actual:
             raise ValueError(
-                f"{quote_safe(member.filename)} claims {expected:,} bytes in its header, got {actual:,} bytes"
+                f"wrong size of {quote_safe(member.filename)}, got {actual:,} bytes; expected {expected:,} from its "
+                f"header"
             )
 
 
@@ -147,8 +148,8 @@ def _write_npz(file: BinaryIO, arrays: Arrays, metadata: Metadata) -> None:
     unsupported = next(((name, array.dtype) for name, array in arrays.items() if array.dtype in BITS), None)
     if unsupported:
         raise WeightsError(
-            f"{unsupported[0]} is in {unsupported[1]}, which NumPy does not know: save model.float(), or a "
-            ".safetensors file"
+            f"NumPy does not support {unsupported[1]}, the dtype of {unsupported[0]}\n"
+            "hint: save model.float() or a .safetensors file"
         )
     values: dict[str, Any] = {name: array.load() for name, array in arrays.items()}
     np.savez(file, **values | {KEY_PREFIX + "origin": np.array(json.dumps(metadata))})
@@ -166,12 +167,12 @@ def _read_safetensors(blob: FileBuffer) -> tuple[Arrays, Metadata]:
         begin, end = end, end + stored.itemsize * prod(shape)
         if offsets != (begin, end):
             raise ValueError(
-                f"{quote_safe(name)} lies in the bytes {quote_safe(str(offsets))}; expected {(begin, end)}"
+                f"wrong offsets of {quote_safe(name)}, got {quote_safe(str(offsets))}; expected {(begin, end)}"
             )
         values = np.frombuffer(blob.data[start + begin : start + end], np.uint8)
         arrays[name] = LazyArray(shape, dtype, partial(_view, values, stored, shape))
     if start + end != blob.size:
-        raise ValueError(f"its header needs {start + end:,} bytes, the file has {blob.size:,}")
+        raise ValueError(f"wrong file size, got {blob.size:,} bytes; expected {start + end:,} from the header")
     return arrays, metadata
 
 
@@ -182,9 +183,7 @@ def _parse_entry(name: str, entry: object) -> tuple[str, tuple[int, ...], tuple[
             is_shape = len(shape) <= MAX_AXES and all(type(number) is int and number >= 0 for number in shape)
             if code in SAFETENSORS_DTYPES and is_shape:
                 return SAFETENSORS_DTYPES[code], tuple(shape), (begin, end)
-    raise ValueError(
-        f"{quote_safe(name)} has a header entry that is invalid or of an unknown dtype: {quote_safe(str(entry))}"
-    )
+    raise ValueError(f"invalid header entry or unknown dtype of {quote_safe(name)}, got {quote_safe(str(entry))}")
 
 
 def _view(values: np.ndarray[Any, Any], dtype: np.dtype[Any], shape: tuple[int, ...]) -> np.ndarray[Any, Any]:
@@ -202,7 +201,7 @@ def _write_safetensors(file: BinaryIO, arrays: Arrays, metadata: Metadata) -> No
     for name in names:
         begin, end = end, end + sizes[name] * prod(arrays[name].shape)
         if arrays[name].dtype not in codes:
-            raise WeightsError(f"{name} is in {arrays[name].dtype}, which a .safetensors file cannot hold")
+            raise WeightsError(f"a .safetensors file cannot store {arrays[name].dtype}, the dtype of {name}")
         header[name] = {
             "dtype": codes[arrays[name].dtype],
             "shape": arrays[name].shape,

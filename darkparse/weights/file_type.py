@@ -54,8 +54,8 @@ _MAGIC: tuple[tuple[int, bytes, str, str, str], ...] = (
     (0, b"7z\xbc\xaf\x27\x1c", "7z", "a 7z archive", "unpack it first"),
     (0, b"Rar!", "rar", "a RAR archive", "unpack it first"),
     (257, b"ustar", "tar", "a tar archive", "unpack it first (tar xf)"),
-    (0, b"\xff\xd8\xff", "jpeg", "a JPEG picture", "give the weights in its place"),
-    (0, b"\x89PNG", "png", "a PNG picture", "give the weights in its place"),
+    (0, b"\xff\xd8\xff", "jpeg", "a JPEG image", "pass the weights instead"),
+    (0, b"\x89PNG", "png", "a PNG image", "pass the weights instead"),
     (0, b"%PDF", "pdf", "a PDF document", "get the original .weights file"),
 )
 
@@ -126,7 +126,7 @@ def _detect_html(data: memoryview, head: bytes) -> FileType | None:
     return FileType(
         "html",
         f"an HTML page{title_text}",
-        "the download gave a web page in place of the file: download it from its direct link",
+        "download the file from its direct link; this is a web page",
         facts,
     )
 
@@ -138,13 +138,13 @@ def _detect_zip(data: memoryview, head: bytes) -> FileType | None:
         with ZipFile(cast("IO[bytes]", ByteStream(data))) as archive:
             names = archive.namelist()
     except ARCHIVE_ERRORS:
-        return FileType("zip", "a zip archive that is cut short or damaged", "download it again, and unpack it")
+        return FileType("zip", "a truncated or damaged zip archive", "download it again and unpack it")
     if any(name.endswith(("/data.pkl", "/data.json")) or name == "data.pkl" for name in names):
         return FileType("pickle", "a PyTorch checkpoint (.pt)", CONVERT_REMEDY, container="pt")
     if names and all(name.endswith(".npy") for name in names):
         return FileType("npz", "a NumPy archive (.npz)", CONVERT_REMEDY, container="npz")
     weights_name = next((name for name in names if name.endswith(".weights")), None)
-    remedy = f"unpack it first: it holds {weights_name}" if weights_name else "unpack it first"
+    remedy = f"unpack it first: it contains {weights_name}" if weights_name else "unpack it first"
     return FileType("zip", "a zip archive", remedy, {"members": len(names)})
 
 
@@ -170,7 +170,7 @@ def _detect_safetensors(data: memoryview, head: bytes) -> FileType | None:
 def _detect_onnx(data: memoryview, head: bytes) -> FileType | None:
     if len(head) < 8 or head[0] != 8 or not 1 <= head[1] <= 32 or head[2] not in _ONNX_TAGS:
         return None
-    return FileType("onnx", "an ONNX model", "get the .weights file that it was made from")
+    return FileType("onnx", "an ONNX model", "get the original .weights file")
 
 
 def _detect_text(data: memoryview, head: bytes) -> FileType | None:
@@ -179,9 +179,11 @@ def _detect_text(data: memoryview, head: bytes) -> FileType | None:
         return None
     lines = [line.strip() for line in text.splitlines()]
     if any(re.match(r"\[\s*net(work)?\s*\]", line) for line in lines):
-        return FileType("cfg", "a cfg, text", "give the cfg first and then the weights")
+        return FileType("cfg", "a cfg", "pass the cfg first, then the weights")
     first = next((line for line in lines if line), "")[:60]
-    return FileType("text", f"a text file that begins “{first}”", "get the original .weights file", {"begins": first})
+    return FileType(
+        "text", f"a text file that starts with “{first}”", "get the original .weights file", {"begins": first}
+    )
 
 
 def _detect_zeros(data: memoryview, head: bytes) -> FileType | None:

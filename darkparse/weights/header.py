@@ -29,10 +29,7 @@ class Header:
 
     def __post_init__(self) -> None:
         if not all(isinstance(number, int) for number in (*self.version, self.seen)) or self.seen_bytes not in (4, 8):
-            raise ValueError(
-                "a header has three whole numbers as version, the images seen as another, in 4 or 8 bytes; this is "
-                f"{self!r}"
-            )
+            raise ValueError(f"invalid header, got {self!r}; expected integers, with seen_bytes 4 or 8")
 
     @property
     def version(self) -> Version:
@@ -64,8 +61,8 @@ class Header:
             return VERSION_STRUCT.pack(*self.version) + self.seen.to_bytes(self.seen_bytes, "little")
         except (struct.error, OverflowError):
             message = (
-                f"the header {self} does not fit: a version has three 32-bit numbers, seen is at most "
-                f"{256**self.seen_bytes - 1:,}"
+                f"header out of range, got {self}; expected a version of three 32-bit integers and at most "
+                f"{256**self.seen_bytes - 1:,} images seen"
             )
             raise ValueError(message) from None
 
@@ -80,7 +77,7 @@ def parse_version(version: Version | str) -> Version:
             return major, minor, revision
     match = re.fullmatch(r"(\d+)\.(\d+)(?:\.(\d+))?", version.strip()) if isinstance(version, str) else None
     if match is None:
-        raise ValueError(f"{version!r} is no version; write it as 0.2.5")
+        raise ValueError(f"invalid version {version!r}; expected e.g. 0.2.5")
     return int(match[1]), int(match[2]), int(match[3] or 0)
 
 
@@ -110,13 +107,14 @@ def read_header(data: bytes, dialect: Dialect, size: int | None = None) -> Heade
     """
     version = read_version(data)
     if version is None:
-        raise ValueError(f"a header needs at least {HEADER_SIZES[0]} bytes, the file has {len(data)}")
+        raise ValueError(f"file is too short for a header, got {len(data)} bytes; expected at least {HEADER_SIZES[0]}")
     if size not in (None, *HEADER_SIZES):
-        raise ValueError(f"a header has {HEADER_SIZES[0]} or {HEADER_SIZES[1]} bytes, not {size}")
+        raise ValueError(f"header size must be {HEADER_SIZES[0]} or {HEADER_SIZES[1]} bytes, got {size}")
     width = get_seen_width(version, dialect) if size is None else size - VERSION_STRUCT.size
     end = VERSION_STRUCT.size + width
     if len(data) < end:
         raise ValueError(
-            f"a header of version {'.'.join(map(str, version))} needs {end} bytes, the file has {len(data)}"
+            f"file is too short for a header of version {'.'.join(map(str, version))}, got {len(data)} bytes; "
+            f"expected at least {end}"
         )
     return Header(*version, int.from_bytes(data[VERSION_STRUCT.size : end], "little"), width)

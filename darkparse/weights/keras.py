@@ -67,7 +67,9 @@ class KerasLayer:
         if len(roles) != len(self.arrays):
             names = ", ".join(name for name, _ in self.arrays)
             expected = "a kernel and a bias, or gamma, beta, mean and variance"
-            raise ValueError(f"layer {quote_safe(self.name)} has the arrays {quote_safe(names)}; expected {expected}")
+            raise ValueError(
+                f"unsupported arrays in layer {quote_safe(self.name)}, got {quote_safe(names)}; expected {expected}"
+            )
         arrays = self.arrays if self.is_norm else sorted(self.arrays, key=lambda item: -item[1].ndim)
         for role, (name, array) in zip(roles, arrays, strict=True):
             values = array if array.ndim == 1 else _transpose_kernel(name, array)
@@ -91,23 +93,23 @@ def read_keras(blob: FileBuffer) -> tuple[dict[str, LazyArray], Metadata]:
         with h5py.File(blob.open_stream(), "r") as file:
             layers = _read_layers(h5py, file, blob)
     except SystemError:  # h5py's own, for names that are not UTF-8
-        raise ValueError("its names are damaged") from None
+        raise ValueError("damaged names") from None
     if not layers:
-        raise ValueError("it holds no weights")
+        raise ValueError("no weights in the file")
     return dict(item for layer in _sort_layers(layers) for item in layer.to_arrays()), {}
 
 
 def _read_layers(h5py: Any, file: Any, blob: FileBuffer) -> list[KerasLayer]:
     linked = file.visititems_links(lambda path, link: path if isinstance(link, h5py.ExternalLink) else None)
     if linked is not None:
-        raise ValueError(f"{quote_safe(linked)} is a link to another file, which is not followed")
+        raise ValueError(f"{quote_safe(linked)} links to another file, which is not supported")
     root = file.get("model_weights", file)
     datasets = _list_datasets(root, h5py.Dataset)
     _check_size(blob, datasets)
     layers: dict[str, KerasLayer] = {}
     for path in _list_paths(root, blob.size) or sorted(datasets, key=split_numbers):
         if path not in datasets:
-            raise ValueError(f"it lists {quote_safe(path)} and does not hold it")
+            raise ValueError(f"{quote_safe(path)} is listed but missing")
         parent, _, name = path.rpartition("/")
         parent = parent.removesuffix("/vars")  # Keras 3
         layers.setdefault(parent, KerasLayer(parent)).arrays.append((name, _read_array(datasets[path])))
@@ -121,8 +123,8 @@ def check_flatten_order(name: str, network: Network) -> None:
         if shape is not None and shape.c > 1 and shape.area > 1:
             place = f"layer {node.index} [connected] ({node.section.span})"
             raise WeightsError(
-                f"{name}: {place} takes a map of {shape.h}×{shape.w}×{shape.c}, which Keras flattens in another order "
-                "than Darknet; its weights cannot be converted"
+                f"{name}: cannot convert the weights of {place}: its input is a map of {shape.h}×{shape.w}×{shape.c}, "
+                "which Keras flattens in a different order"
             )
 
 
@@ -130,9 +132,7 @@ def _import_h5py() -> Any:
     try:
         import h5py
     except ImportError:
-        raise WeightsError(
-            "a Keras file (.h5) needs h5py, which is not installed: pip install 'darkparse[keras]'"
-        ) from None
+        raise WeightsError("reading a Keras file (.h5) requires h5py\nhint: pip install 'darkparse[keras]'") from None
     return h5py
 
 
@@ -144,7 +144,7 @@ def _list_datasets(root: Any, dataset_type: Any) -> dict[str, Any]:
         if not isinstance(item, dataset_type) or item.dtype.kind != "f" or path.startswith("optimizer"):
             return
         if item.external or item.is_virtual:
-            raise ValueError(f"the values of {quote_safe(path)} lie in another file, which is not read")
+            raise ValueError(f"the values of {quote_safe(path)} are in another file, which is not supported")
         datasets[path] = item
 
     root.visititems(add)
@@ -158,9 +158,9 @@ def _check_size(blob: FileBuffer, datasets: dict[str, Any]) -> None:
         claimed, stored = dataset.dtype.itemsize * prod(dataset.shape), dataset.id.get_storage_size()
         total += max(claimed, dataset.dtype.itemsize * prod(dataset.chunks or ()))
         if claimed > stored and not dataset.id.get_create_plist().get_nfilters():
-            raise ValueError(f"{quote_safe(path)} claims {claimed:,} bytes and holds {stored:,}")
+            raise ValueError(f"wrong size of {quote_safe(path)}, got {stored:,} bytes; expected {claimed:,}")
     if total > max(MIN_UNPACKED_LIMIT, MAX_EXPANSION * blob.size):
-        raise ValueError(f"{blob.size:,} bytes that unpack to {total:,}, more than {MAX_EXPANSION} times as many")
+        raise ValueError(f"{blob.size:,} bytes unpack to {total:,}; expected at most {MAX_EXPANSION} times the size")
 
 
 def _list_paths(root: Any, max_bytes: int) -> list[str]:
@@ -180,7 +180,7 @@ def _read_names(group: Any, key: str, max_bytes: int) -> list[str]:
             break
         attribute = group.attrs.get_id(chunk)
         if prod(attribute.shape) * attribute.dtype.itemsize > max_bytes:
-            raise ValueError(f"its attribute {chunk} claims more bytes than the file has")
+            raise ValueError(f"attribute {chunk} declares more bytes than the file has")
         names += [name.decode() if isinstance(name, bytes) else str(name) for name in np.ravel(group.attrs[chunk])]
     return names
 
@@ -213,5 +213,5 @@ def _transpose_kernel(name: str, array: np.ndarray[Any, Any]) -> np.ndarray[Any,
         kernel = array.transpose(DEPTHWISE_AXES)
         return kernel.reshape(-1, 1, *kernel.shape[2:])
     if array.ndim not in KERNEL_AXES:
-        raise ValueError(f"{quote_safe(name)} has {array.ndim} axes; expected 2 or 4")
+        raise ValueError(f"wrong number of axes of {quote_safe(name)}, got {array.ndim}; expected 2 or 4")
     return np.ascontiguousarray(array.transpose(KERNEL_AXES[array.ndim]))

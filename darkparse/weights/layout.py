@@ -103,7 +103,7 @@ def compute_layout(network: Network, upto: int | None = None) -> tuple[Entry, ..
     """
     count = len(network.nodes)
     if upto is not None and not 1 <= upto <= count:
-        raise WeightsError(f"upto must be 1 to {count}, the number of layers of {network.name}; this is {upto}")
+        raise WeightsError(f"upto must be 1 to {count}, the number of layers of {network.name}; got {upto}")
     entries, start = [], 0
     for node in network.nodes[:upto]:
         if node.layer.dontload:

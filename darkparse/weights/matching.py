@@ -55,7 +55,7 @@ def match_arrays(name: str, arrays: Arrays, network: Network, options: ReadOptio
         causes = () if options.upto else tuple(find_fitting_changes(_make_case(name, arrays, network, options)))
         if not causes:
             raise
-        lines = [f"\n  cause: {cause.message}\n  what to do: {cause.remedy}" for cause in causes]
+        lines = [f"\n  cause: {cause.message}\n  hint: {cause.remedy}" for cause in causes]
         raise WeightsError(f"{problem}{''.join(lines)}", MismatchReport(causes)) from None
 
 
@@ -85,7 +85,8 @@ def _match(name: str, arrays: Arrays, network: Network, options: ReadOptions) ->
             place = f"layer {node.index} [{node.kind}] ({node.section.span})"
             actual, expected = ("×".join(map(str, dims)) for dims in (array.shape, shape))
             raise WeightsError(
-                f"{name} does not fit {network.name}: {key} is {actual} {array.dtype}, {place} needs {expected}"
+                f"{name} does not fit {network.name}: wrong shape or dtype of {key}, got {actual} {array.dtype}; "
+                f"expected {expected} floating point for {place}"
             )
     return {key: arrays[key] for key in shapes}
 
@@ -107,7 +108,9 @@ def _select(name: str, keys: Collection[str], network: Network, options: ReadOpt
     unknown = [key for key in keys if key not in expected]
     missing = [key for key, (index, _) in expected.items() if key not in keys and (upto is None or index < upto)]
     if unknown and options.strict:
-        raise WeightsError(f"{name} does not fit {network.name}: {_format_keys(unknown)} in the file, not in the cfg")
+        raise WeightsError(
+            f"{name} does not fit {network.name}: {_format_keys(unknown)} in the file but not in the cfg"
+        )
     if missing and not options.allow_partial:
         raise WeightsError(f"{name} does not fit {network.name}: {_format_keys(missing)} missing from the file")
     selected = (key for key in keys if key in expected)

@@ -70,10 +70,10 @@ class Origin:
             return None
         try:
             if not all(isinstance(value, str) for value in metadata.values()):
-                raise ValueError("a value in it is no text")
+                raise ValueError("a value is not text")
             name, header = metadata[KEY_PREFIX + "name"], metadata.get(KEY_PREFIX + "header")
             if Path(name).name != name:
-                raise ValueError(f"{name!r} is no name of a cfg")
+                raise ValueError(f"invalid name of a cfg, got {name!r}")
             return cls(
                 name=name,
                 cfg=metadata[KEY_PREFIX + "cfg"],
@@ -84,4 +84,4 @@ class Origin:
                 header=Header(**json.loads(header)) if header else None,
             )
         except (KeyError, TypeError, ValueError, RecursionError) as problem:
-            raise ValueError(f"its metadata is damaged: {quote_safe(describe_error(problem))}") from None
+            raise ValueError(f"damaged metadata: {quote_safe(describe_error(problem))}") from None

@@ -87,12 +87,12 @@ def _find_difference(
     for position, (expected, actual) in enumerate(zip(mine, theirs, strict=False)):
         if not _is_match(expected, actual):
             place = f"module {position + 1} of {len(theirs)}, {actual}"
-            return f"{place}, stands where the cfg has {_describe_layer(expected, network)}"
-    counts = f"it has {len(theirs)} modules with tensors, the cfg {len(mine)}"
+            return f"wrong {place}; expected {_describe_layer(expected, network)}"
+    counts = f"got {len(theirs)} modules with tensors; expected {len(mine)} from the cfg"
     if len(theirs) < len(mine):
-        return f"{counts}; the first that is missing is {_describe_layer(mine[len(theirs)], network)}"
+        return f"{counts}, the first missing one is {_describe_layer(mine[len(theirs)], network)}"
     if len(theirs) > len(mine) and not allow_longer:
-        return f"{counts}; the first too many is {theirs[len(mine)]}"
+        return f"{counts}, the first extra one is {theirs[len(mine)]}"
     return None
 
 

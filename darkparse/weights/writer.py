@@ -46,8 +46,8 @@ def write_weights(
     for name, dtype in ((entry.name, arrays[entry.name].dtype) for entry in entries):
         if dtype != "float32" and not widen:
             raise WeightsError(
-                f"{name} is in {dtype}, a .weights file holds float32: pass widen=True to convert, or save "
-                "model.float()"
+                f"a .weights file stores float32, got {dtype} for {name}\n"
+                "hint: pass widen=True to convert, or save model.float()"
             )
     try:
         head = header.pack()

@@ -53,7 +53,7 @@ def _mutated(good: bytes, data: st.DataObject) -> bytes:
 WORDS = (b"nan", b"-1", b"9" * 50, b"1e999", b"null", b"[[[[", b"!!x", b"\0\0\0\0", b"\xff" * 8, b"\xed\xb3\xa9", b"..")
 
 
-@pytest.mark.filterwarnings("ignore:.* values are not finite")  # which mutated weights may well hold
+@pytest.mark.filterwarnings("ignore:.* NaN or infinite value")  # which mutated weights may well hold
 @pytest.mark.parametrize("kind", READERS)
 @given(data=st.data())
 @quick
@@ -170,10 +170,10 @@ def test_archive_or_image_that_unpacks_too_large_raises(tmp_path: Path) -> None:
         for _ in range(200):
             member.write(bytes(1 << 20))
     for read in (lambda: open_reference(path, SIZES), lambda: darkparse.load(CFG, path)):
-        with pytest.raises(darkparse.WeightsError, match="more than 100 times as many: not read"):
+        with pytest.raises(darkparse.WeightsError, match="at most 100 times the size"):
             read()
     Image.new("RGB", (6_000, 6_000)).save(tmp_path / "x.png")
-    with pytest.raises(darkparse.DarkparseError, match="more than 200 times as many"):
+    with pytest.raises(darkparse.DarkparseError, match="at most 200 times the size"):
         open_image(tmp_path / "x.png", apply_exif=False)
 
 

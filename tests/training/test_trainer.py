@@ -155,7 +155,7 @@ def test_build_for_training_from_backbone_loads_it(tmp_path: Path) -> None:
     whole = darkparse.load(cfg(tmp_path))
     darkparse.save_weights(whole, tmp_path / "small.conv.1", upto=1, seen=0)
     model, said = build_for_training(whole.network, tmp_path / "small.conv.1")
-    assert said.endswith("loaded layer 0; as they were: layers 1, 3")
+    assert said.endswith("loaded layer 0; unchanged: layers 1, 3")
     key = "layers.0.conv.weight"
     assert torch.equal(model.get_parameter(key), whole.get_parameter(key))
     assert model.training

@@ -42,7 +42,7 @@ def caught(
 def test_diagnose_16_byte_header_read_as_20_is_header_width() -> None:
     error = caught(DATA[:16] + DATA[20:])
     assert error.causes[0].code == "header-width"
-    assert "exactly behind a header of 16 bytes, where version 0.2.0 has one of 20" in str(error)
+    assert "exactly after a header of 16 bytes, but version 0.2.0 has 20" in str(error)
     assert "header_size=16" in error.causes[0].remedy
 
 
@@ -54,12 +54,10 @@ def test_diagnose_20_byte_header_read_as_16_is_header_width() -> None:
 def test_diagnose_wrong_header_size_option_is_header_width() -> None:
     error = caught(DATA, options=darkparse.ReadOptions(header_size=16))
     assert [cause.code for cause in error.causes] == ["header-width"]
-    assert "exactly behind a header of 20 bytes, where header_size=16 was given" in str(error)
+    assert "exactly after a header of 20 bytes, but header_size=16 was requested" in str(error)
 
 
-@pytest.mark.parametrize(
-    ("front", "text"), [(b"", "no header at all"), (DATA[:12], "a version but no number of images")]
-)
+@pytest.mark.parametrize(("front", "text"), [(b"", "no header"), (DATA[:12], "a version but no number of seen images")])
 def test_diagnose_missing_header_is_named(front: bytes, text: str) -> None:
     error = caught(front + DATA[20:])
     assert error.causes[-1].code == "header-missing"
@@ -93,14 +91,14 @@ def test_load_wrong_filters_before_head_names_line_and_value() -> None:
         darkparse.load(wrong, DATA)
     text = str(caught.value)
     assert "this head requires 21 channels = 3 × (2 classes + 5)" in text
-    assert "<text>:23:1: note: filters=21 belongs here: <bytes> fits exactly with that" in text
-    assert "<text>:46:1: note: filters=21 belongs here" in text
+    assert "<text>:23:1: note: set filters=21 here: <bytes> then fits exactly" in text
+    assert "<text>:46:1: note: set filters=21 here" in text
     three = weights(network(wrong.replace("classes=2", "classes=3")))
     with pytest.raises(
-        darkparse.CfgError, match=r"<text>:30:1: note: classes=3 belongs here: <bytes> fits the filters as they are"
+        darkparse.CfgError, match=r"<text>:30:1: note: set classes=3 here: <bytes> fits the current filters"
     ):
         darkparse.inspect_weights(wrong, three)
-    with pytest.raises(darkparse.CfgError, match="note: filters=21 belongs here: <bytes> does not decide it"):
+    with pytest.raises(darkparse.CfgError, match="note: set filters=21 here: <bytes> fits neither"):
         darkparse.load(wrong, DATA[:-4])
 
 
@@ -130,14 +128,17 @@ def test_diagnose_backbone_is_named() -> None:
     error = caught(weights(NET, upto=2))
     assert error.causes[0].code == "backbone"
     assert error.causes[0].facts == {"layer": 1, "upto": 2}
-    assert "ends exactly after layer 1 [convolutional]: a backbone, the first 2 layers (as *.conv.2 is)" in str(error)
+    assert (
+        "ends exactly after layer 1 [convolutional]: it is a backbone with the first 2 layers (like *.conv.2)"
+        in str(error)
+    )
     assert error.layer == 2
 
 
 def test_diagnose_missing_heads_are_named() -> None:
     error = caught(weights(NET, upto=4))
     assert error.causes[0].code == "missing-heads"
-    assert "ends exactly after the head in layer 3: it lacks the last 1 head of the cfg, layers 4 to 8" in str(error)
+    assert "ends exactly after the head in layer 3, without the last 1 head of the cfg, layers 4 to 8" in str(error)
 
 
 @pytest.fixture
@@ -158,7 +159,7 @@ def test_diagnose_extra_heads_are_named(sparse: Callable[[str], Path]) -> None:
     one_head = SMALL[: SMALL.index("\n[route]")]
     error = caught(DATA, one_head)
     assert error.causes[0].code == "extra-heads"
-    assert "every variance is in range" in str(error)
+    assert "all variances are in range" in str(error)
     tiny = str(darkparse.read("yolov3-tiny"))
     with pytest.raises(darkparse.WeightsError) as misfit:
         darkparse.load(tiny[: tiny.index("[route]")], sparse("yolov3-tiny"))
@@ -204,7 +205,7 @@ def test_diagnose_file_of_other_network_is_named() -> None:
 def test_diagnose_longer_file_names_extra_bytes() -> None:
     error = caught(DATA + b"\n")
     assert error.causes[0].code == "longer"
-    assert "goes on for 1 byte behind the last layer" in str(error)
+    assert "continues for 1 byte after the last layer" in str(error)
 
 
 def _saved(save: Callable[[io.BytesIO], object]) -> bytes:
@@ -236,14 +237,14 @@ FOREIGN = {
     "onnx": (
         b"\x08\x08\x12\x07pytorch\x1a\x052.1.0:\x80\x01" + bytes(200),
         "an ONNX model",
-        "the .weights file that it was made from",
+        "the original .weights file",
     ),
     "empty": (b"", "empty, 0 bytes", "download or copy it again"),
-    "zeros": (bytes(len(DATA)), f"all zeros, {len(DATA):,} bytes", "download it again"),
+    "zeros": (bytes(len(DATA)), f"a file of {len(DATA):,} zero bytes", "download it again"),
     "gzip": (b"\x1f\x8b\x08\x00" + bytes(99), "a gzip archive", "gunzip"),
-    "cfg": (SMALL.encode(), "a cfg, text", "the cfg first"),
-    "text": (b"404: Not Found", "a text file that begins “404: Not Found”", "original .weights"),
-    "header": (b"\0\0\0\0\2\0\0\0\0\0\0\0\1", "needs 20 bytes, the file has 13", "again"),
+    "cfg": (SMALL.encode(), "a cfg", "the cfg first"),
+    "text": (b"404: Not Found", "a text file that starts with “404: Not Found”", "original .weights"),
+    "header": (b"\0\0\0\0\2\0\0\0\0\0\0\0\1", "got 13 bytes; expected at least 20", "again"),
 }
 
 
@@ -293,14 +294,14 @@ def test_inspect_zeros_and_non_finite_values_are_findings() -> None:
     values[entry.start + 3], values[entry.start + 5] = np.nan, np.inf
     report = darkparse.inspect_weights(NET, PJREDDIE.pack() + values.tobytes())
     assert report.findings[0].code == "not-finite"
-    assert "2 values are not finite (infinite or no number), the first in norm.running_var of layer 1" in str(report)
+    assert "2 NaN or infinite values, the first in norm.running_var of layer 1" in str(report)
     assert [row.non_finite for row in report.rows if row.non_finite] == [2]
 
 
 def test_inspect_report_has_numbers_of_every_array() -> None:
     report = darkparse.inspect_weights(SMALL, DATA)
     assert report.fits
-    assert str(report).endswith(f"{len(DATA):,} bytes, 20 of header and {NET.stored_floats:,} floats")
+    assert str(report).endswith(f"{len(DATA):,} bytes, 20 for the header and {NET.stored_floats:,} floats")
     for row, entry in zip(report.rows, compute_layout(NET), strict=True):
         values = floats(NET)[entry.start : entry.end].astype(np.float64)
         assert row.offset == 20 + 4 * entry.start

@@ -60,7 +60,7 @@ def test_weights_command_of_other_file_exits_2_with_cause(capsys: pytest.Capture
     assert status == 2
     assert out.count("missing") == 2 * 9
     assert err.startswith("darkparse: error: backbone does not fit small: it is too short by")
-    assert "what to do: load it with upto=2" in err
+    assert "hint: load it with upto=2" in err
     assert run(capsys, "weights", "small.cfg", "backbone", "--upto", "2")[0] == 0
     Path("page").write_text("<html><title>Not found</title>")
     status, out, err = run(capsys, "weights", "small.cfg", "page")
@@ -92,7 +92,7 @@ def test_convert_upto_writes_backbone(capsys: pytest.CaptureFixture[str]) -> Non
     assert Path("small.conv.2").read_bytes() == Path("backbone").read_bytes()
     status, out, _ = run(capsys, "convert", "small.cfg", "backbone", "--partial", "-o", "new.weights", "--seen", "0")
     assert status == 0
-    assert "backbone: loaded layers 0–1; as they were: layers 2, 6–7" in out
+    assert "backbone: loaded layers 0–1; unchanged: layers 2, 6–7" in out
     assert (
         run(
             capsys, "convert", "small.cfg", "small.weights", "-o", "old.weights", "--file-version", "0.1", "--seen", "9"
@@ -115,9 +115,9 @@ def test_convert_upto_writes_backbone(capsys: pytest.CaptureFixture[str]) -> Non
         (["small.cfg", "-o", "x.pt"], "small.cfg is a cfg: which weights are to be converted?"),
         (
             ["small.weights", "-o", "x.pt"],
-            "small.weights does not know its cfg: darkparse convert CFG small.weights -o x.pt",
+            "small.weights does not contain its cfg hint: darkparse convert CFG small.weights -o x.pt",
         ),
-        (["small.cfg", "backbone", "-o", "x.pt"], "a backbone, the first 2 layers"),
+        (["small.cfg", "backbone", "-o", "x.pt"], "a backbone with the first 2 layers"),
         (["small.cfg", "small.weights", "-o", "no/x.pt"], "no/x.pt: directory "),
         (["small.cfg", "small.weights", "-o", "x.pt", "--seen", "3"], "belong to .weights files"),
     ],

@@ -112,10 +112,10 @@ def test_load_third_party_file_that_does_not_fit_raises(model: darkparse.Darknet
     state = {key: tensor.clone() for key, tensor in model.state_dict().items()}
     path = tmp_path / "x.pt"
     torch.save(state, path)
-    with pytest.raises(darkparse.WeightsError, match=r"does not know its cfg.*darkparse\.load\(cfg, "):
+    with pytest.raises(darkparse.WeightsError, match=r"does not contain its cfg(?s:.*)darkparse\.load\(cfg, "):
         darkparse.load(path)
     torch.save(state | {"more": torch.zeros(1)}, path)
-    with pytest.raises(darkparse.WeightsError, match="more is in the file, not in the cfg"):
+    with pytest.raises(darkparse.WeightsError, match="more is in the file but not in the cfg"):
         darkparse.load(SMALL, path)
     darkparse.load(SMALL, path, darkparse.ReadOptions(strict=False))
     torch.save(state | {"layers.1.conv.weight": torch.zeros(4, 4)}, path)
@@ -127,12 +127,10 @@ def test_load_third_party_file_that_does_not_fit_raises(model: darkparse.Darknet
     with pytest.raises(darkparse.WeightsError, match=r"Python objects .* save model\.state_dict\(\)"):
         darkparse.load(SMALL, path)
     torch.save({"epoch": 3, "best": 0.5}, path)
-    with pytest.raises(
-        darkparse.WeightsError, match="no state_dict in this checkpoint, which holds the keys epoch, best"
-    ):
+    with pytest.raises(darkparse.WeightsError, match="no state_dict in the checkpoint, got the keys epoch, best"):
         darkparse.load(SMALL, path)
     np.savez(tmp_path / "x.npz", a=np.array([{}], object))
-    with pytest.raises(darkparse.WeightsError, match="this npz file cannot be read"):
+    with pytest.raises(darkparse.WeightsError, match="invalid npz file"):
         darkparse.load(SMALL, tmp_path / "x.npz")
 
 
@@ -147,7 +145,7 @@ def test_load_truncated_container_raises(model: darkparse.Darknet, tmp_path: Pat
 
 def test_save_bfloat16_as_npz_raises(tmp_path: Path) -> None:
     model = darkparse.load(SMALL, weights(NET), dtype=torch.bfloat16)
-    with pytest.raises(darkparse.WeightsError, match="bfloat16, which NumPy does not know"):
+    with pytest.raises(darkparse.WeightsError, match="NumPy does not support bfloat16"):
         darkparse.save(model, tmp_path / "x.npz")
     assert not list(tmp_path.iterdir())
     darkparse.save(model, tmp_path / "x.safetensors")
@@ -207,10 +205,10 @@ def test_load_third_party_state_dict_that_does_not_fit_names_module(tmp_path: Pa
     ):
         darkparse.load(other, path)
     torch.save(OrderedDict(list(state.items())[:12]), path)
-    with pytest.raises(darkparse.WeightsError, match=r"the first that is missing is layer 2 \[convolutional\]"):
+    with pytest.raises(darkparse.WeightsError, match=r"the first missing one is layer 2 \[convolutional\]"):
         darkparse.load(SMALL, path)
     torch.save(state | {"head.weight": torch.zeros(2, 2)}, path)
-    with pytest.raises(darkparse.WeightsError, match=r"the first too many is head \(weight 2×2\)"):
+    with pytest.raises(darkparse.WeightsError, match=r"the first extra one is head \(weight 2×2\)"):
         darkparse.load(SMALL, path)
 
 
@@ -303,7 +301,7 @@ def make_npz(header: dict[str, object], values: bytes, *, claim: int | None = No
 def test_npz_header_with_wrong_size_is_refused_before_allocation(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
     header = {"shape": (count,), "fortran_order": False, "descr": "<f4"}
     monkeypatch.setattr(np.lib.npyio.NpzFile, "__getitem__", lambda *_: pytest.fail("an array was read"))
-    with pytest.raises(darkparse.WeightsError, match=f"a.npy' claims {4 * count:,} bytes in its header, got 16 bytes"):
+    with pytest.raises(darkparse.WeightsError, match=f"a.npy', got 16 bytes; expected {4 * count:,}"):
         darkparse.load(SMALL, make_npz(header, bytes(16)))
 
 
@@ -311,5 +309,5 @@ def test_npz_directory_claiming_more_than_deflate_can_pack_is_refused(monkeypatc
     claim = 60_000_000
     header = {"shape": ((claim - 128) // 4,), "fortran_order": False, "descr": "<f4"}
     monkeypatch.setattr(np.lib.npyio.NpzFile, "__getitem__", lambda *_: pytest.fail("an array was read"))
-    with pytest.raises(darkparse.WeightsError, match="unpacks to less than the 60,000,000 bytes claimed"):
+    with pytest.raises(darkparse.WeightsError, match="unpacks to fewer than the 60,000,000 bytes"):
         darkparse.load(SMALL, make_npz(header, bytes(16), claim=claim))

@@ -38,7 +38,7 @@ def test_header_with_large_seen_round_trips() -> None:
 
 
 def test_header_pack_of_too_large_seen_raises() -> None:
-    with pytest.raises(ValueError, match="seen is at most 4,294,967,295"):
+    with pytest.raises(ValueError, match="at most 4,294,967,295 images seen"):
         Header(0, 1, 0, 2**32, 4).pack()
 
 
@@ -51,5 +51,5 @@ def test_read_header_of_too_few_bytes_raises(size: int) -> None:
 def test_parse_version_accepts_two_or_three_numbers() -> None:
     assert parse_version("0.2") == (0, 2, 0)
     assert parse_version("0.2.5") == (0, 2, 5)
-    with pytest.raises(ValueError, match=r"write it as 0\.2\.5"):
+    with pytest.raises(ValueError, match=r"expected e\.g\. 0\.2\.5"):
         parse_version("two")

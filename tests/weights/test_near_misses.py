@@ -88,10 +88,10 @@ def _with_odd_values() -> bytes:
 def test_load_non_finite_values_warns(tmp_path: Path) -> None:
     path = tmp_path / "nan.weights"
     path.write_bytes(_with_odd_values())
-    with pytest.warns(UserWarning, match=re.escape(f"{path}: 2 values are not finite")) as caught:
+    with pytest.warns(UserWarning, match=re.escape(f"{path}: 2 NaN or infinite values")) as caught:
         darkparse.load(SMALL, path)
     assert caught[0].filename == __file__
-    with pytest.warns(UserWarning, match=re.escape(f"{path}: 2 values are not finite")):
+    with pytest.warns(UserWarning, match=re.escape(f"{path}: 2 NaN or infinite values")):
         read(SMALL, path)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -105,6 +105,6 @@ def test_weights_command_non_finite_values_exit_2_without_error_before_fits(tmp_
     command = [sys.executable, "-m", "darkparse", "weights", str(cfg), str(path)]
     run = subprocess.run(command, capture_output=True, text=True, check=False)
     assert run.returncode == 2
-    assert "2 values are not finite" in run.stdout
+    assert "2 NaN or infinite values" in run.stdout
     assert "fits" in run.stdout
     assert "error:" not in run.stdout + run.stderr

@@ -71,7 +71,7 @@ def path(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 def test_diagnose_batch_norm_missing_from_cfg_precedes_channels() -> None:
     first, second = get_causes(DATA / "plain.cfg", DATA / "normed.weights")
     assert first.message == (
-        "the file fits exactly with batch_normalize=1 in lines 6 and 13, and every variance is in range"
+        "the file fits exactly with batch_normalize=1 in lines 6 and 13, and all variances are in range"
     )
     assert first.remedy.startswith("set batch_normalize=1 there")
     assert second.message == "the file fits exactly with channels=4 in line 4"
@@ -80,8 +80,8 @@ def test_diagnose_batch_norm_missing_from_cfg_precedes_channels() -> None:
 def test_diagnose_batch_norm_missing_from_file_is_only_cause() -> None:
     (cause,) = get_causes(DATA / "normed.cfg", DATA / "plain.weights")
     assert cause.message == (
-        "the file fits exactly without batch_normalize= in lines 7 and 15: trained without batch norm, or it was "
-        "folded into the weights"
+        "the file fits exactly without batch_normalize= in lines 7 and 15: it was trained without batch norm, "
+        "or batch norm was folded"
     )
     assert cause.remedy.startswith("set batch_normalize=0 there")
 
@@ -113,7 +113,7 @@ def test_diagnose_channels_with_implausible_values_fit_by_size_only() -> None:
     deep = network(NORMED.replace("channels=3", "channels=5"))
     values = -floats(deep)
     (cause,) = get_causes(NORMED, PJREDDIE.pack() + values.tobytes())
-    assert cause.message.endswith("by its size alone, since the variances would make no sense")
+    assert cause.message.endswith("only the size fits, the variances would be invalid")
 
 
 def test_diagnose_checkpoint_of_other_classes_names_command() -> None:
@@ -171,12 +171,12 @@ def test_load_arrays_sorted_as_text_are_ordered_by_number(path: Path, tmp_path: 
 
 def test_load_checkpoint_with_wrong_filters_before_head_names_line(path: Path) -> None:
     save(make_third_party_state(SMALL), path)
-    with pytest.raises(darkparse.CfgError, match=r"filters=21 belongs here: .* fits exactly with that"):
+    with pytest.raises(darkparse.CfgError, match=r"set filters=21 here: .* then fits exactly"):
         darkparse.load(SMALL.replace("filters=21", "filters=24"), path)
 
 
 def test_load_checkpoint_with_thop_counters_warns(path: Path, tmp_path: Path) -> None:
-    with pytest.warns(darkparse.DarkparseWarning, match="28 counters of the package thop are ignored"):
+    with pytest.warns(darkparse.DarkparseWarning, match="ignored 28 counters of the package thop"):
         model = darkparse.load(DATA / "two.cfg", DATA / "thop.pt")
     darkparse.save_weights(model, tmp_path / "x.weights")
     assert (tmp_path / "x.weights").read_bytes() == (DATA / "two.weights").read_bytes()

@@ -19,7 +19,7 @@ def test_load_weights_of_backbone_keeps_other_layers() -> None:
     for options in (darkparse.ReadOptions(upto=2), darkparse.ReadOptions(allow_partial=True)):
         loaded = darkparse.load_weights(model, weights(NET, ALEXEYAB, seed=1, upto=2), options)
         assert (loaded.layers, loaded.missing) == ((0, 1), (2, 6, 7))
-        assert str(loaded) == "<bytes>: loaded layers 0–1; as they were: layers 2, 6–7"
+        assert str(loaded) == "<bytes>: loaded layers 0–1; unchanged: layers 2, 6–7"
         assert model.loaded is loaded
     fresh = darkparse.load(SMALL, weights(NET, seed=1)).state_dict()
     for key, tensor in model.state_dict().items():
@@ -50,7 +50,7 @@ def test_load_upto_reads_front_of_whole_file() -> None:
 def test_load_partial_file_ending_within_layer_raises() -> None:
     data = weights(NET, upto=2)
     for cut in (data[:-4], data + bytes(4), data[:-1]):
-        with pytest.raises(darkparse.WeightsError, match="it ends in layer"):
+        with pytest.raises(darkparse.WeightsError, match="the file ends in layer"):
             darkparse.load(SMALL, cut, darkparse.ReadOptions(allow_partial=True))
     with pytest.raises(darkparse.WeightsError, match="too short"):
         darkparse.load(SMALL, data, darkparse.ReadOptions(upto=3))

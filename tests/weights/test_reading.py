@@ -86,12 +86,12 @@ def test_load_invalid_source_raises(tmp_path: Path) -> None:
         darkparse.load(SMALL, tmp_path / "missing.weights")
     with pytest.raises(darkparse.WeightsError, match=r"[Ii]s a directory|[Pp]ermission"):
         darkparse.load(SMALL, tmp_path)
-    with pytest.raises(darkparse.WeightsError, match="open it with 'rb'"):
+    with pytest.raises(darkparse.WeightsError, match="open it with mode 'rb'"):
         darkparse.load(SMALL, io.StringIO("text"))  # type: ignore[arg-type]
     (tmp_path / "x.weights").write_bytes(b"\xff" * 99)
     with (
         (tmp_path / "x.weights").open(encoding="utf-8") as text,
-        pytest.raises(darkparse.WeightsError, match="open it with 'rb'"),
+        pytest.raises(darkparse.WeightsError, match="open it with mode 'rb'"),
     ):
         darkparse.load(SMALL, text)  # type: ignore[arg-type]
     stream = io.BytesIO(gzip.compress(weights(network()))[:-99])

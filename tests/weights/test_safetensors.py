@@ -97,7 +97,7 @@ def test_load_damaged_safetensors_is_one_sentence_error(kind: str, tmp_path: Pat
     path = tmp_path / "x.safetensors"
     path.write_bytes(DAMAGED[kind])
     for source in (path, path.read_bytes()):
-        with pytest.raises(darkparse.WeightsError, match="this safetensors file cannot be read: ") as caught:
+        with pytest.raises(darkparse.WeightsError, match="invalid safetensors file: ") as caught:
             darkparse.load(SMALL, source)
         assert "\n" not in str(caught.value)
 
@@ -116,8 +116,8 @@ def test_read_safetensors_with_unaligned_values(tmp_path: Path) -> None:
 
 def test_save_dtype_unsupported_by_container_raises(tmp_path: Path) -> None:
     model = darkparse.load(SMALL, weights(network()), dtype=torch.float8_e4m3fnuz)
-    with pytest.raises(darkparse.WeightsError, match=r"float8_e4m3fnuz, which a \.safetensors file cannot hold"):
+    with pytest.raises(darkparse.WeightsError, match=r"cannot store float8_e4m3fnuz"):
         darkparse.save(model, tmp_path / "x.safetensors")
-    with pytest.raises(darkparse.WeightsError, match="float8_e4m3fnuz, which NumPy does not know"):
+    with pytest.raises(darkparse.WeightsError, match="NumPy does not support float8_e4m3fnuz"):
         darkparse.save(model, tmp_path / "x.npz")
     assert not list(tmp_path.iterdir())

@@ -41,16 +41,16 @@ def _explain_not_weights(case: FileMismatch) -> Cause | None:
         return None
     if not case.available_floats:
         return Cause(
-            "no-floats", "there is a header and nothing behind it", "download or copy it again", {"bytes": case.size}
+            "no-floats", "the file has a header but no weights", "download or copy it again", {"bytes": case.size}
         )
     message = (
-        f"its header reads as version {'.'.join(map(str, version))}, which no Darknet wrote: not a .weights file, or a "
-        "damaged one"
+        f"the header has version {'.'.join(map(str, version))}, which no Darknet fork writes: the file is damaged "
+        "or not a .weights file"
     )
     return Cause(
         "not-weights",
         message,
-        "check what this file is, and where it came from",
+        "check the type and the origin of the file",
         {"major": version[0], "minor": version[1]},
     )
 
@@ -67,20 +67,20 @@ def _explain_header_width(case: FileMismatch) -> Cause | None:
     facts: dict[str, int | str] = {"header_bytes": rest, "expected_header_bytes": header.size}
     if rest in HEADER_SIZES:
         read = (
-            f"version {version} has one of {header.size}"
+            f"version {version} has {header.size}"
             if case.options.header_size is None
-            else f"header_size={header.size} was given"
+            else f"header_size={header.size} was requested"
         )
-        message = f"the floats fit exactly behind a header of {rest} bytes, where {read}"
+        message = f"the floats fit exactly after a header of {rest} bytes, but {read}"
         remedy = f"read it with header_size={rest} (`--header-size {rest}`); saving it again writes that width"
         return Cause("header-width", message, remedy, facts)
-    missing_part = "no header at all" if rest == 0 else "a version but no number of images seen"
+    missing_part = "no header" if rest == 0 else "a version but no number of seen images"
     insertion = "Header().pack()" if rest == 0 else "bytes(8)"
-    position = "before them" if rest == 0 else "behind the first 12 bytes"
+    position = "before them" if rest == 0 else "after the first 12 bytes"
     return Cause(
         "header-missing",
         f"the floats fit exactly if the file has {missing_part}",
-        f"put {insertion} {position} and load the bytes",
+        f"insert {insertion} {position} and load the bytes",
         facts,
     )
 
@@ -103,7 +103,7 @@ def _iterate_dialects(case: FileMismatch) -> Iterator[FileMismatch]:
 
 def _make_dialect_cause(network: Network, other: Network) -> Cause:
     message = (
-        f"the file fits exactly as {other.dialect.title} reads it; it was read as by {network.dialect.title} "
+        f"the file fits exactly with {other.dialect.title}; it was read as {network.dialect.title} "
         f"({network.dialect_reason})"
     )
     return Cause(
@@ -134,17 +134,17 @@ def _explain_backbone(case: FileMismatch) -> Cause | None:
     nodes = case.network.nodes
     last = max(index for index, end in ends.items() if end == case.available_floats)
     upto = last + 1
-    remedy = f"load it with upto={upto} or allow_partial=True; the layers behind stay as they are"
+    remedy = f"load it with upto={upto} or allow_partial=True; later layers stay unchanged"
     heads = [i for i in case.network.heads if i <= last + 1]
     missing = len(case.network.heads) - len(heads)
     if heads and missing and heads[-1] == last + 1:
         missing_part = f"the last {pluralize(missing, 'head')} of the cfg, layers {heads[-1] + 1} to {nodes[-1].index}"
-        message = f"the file ends exactly after the head in layer {heads[-1]}: it lacks {missing_part}"
+        message = f"the file ends exactly after the head in layer {heads[-1]}, without {missing_part}"
         remedy = f"use the cfg that it was trained with, which has {pluralize(len(heads), 'head')}; or {remedy}"
         return Cause("missing-heads", message, remedy, {"layer": last, "upto": upto, "heads": missing})
     message = (
-        f"the file ends exactly after layer {last} [{nodes[last].kind}]: a backbone, the first {upto} layers (as "
-        f"*.conv.{upto} is)"
+        f"the file ends exactly after layer {last} [{nodes[last].kind}]: it is a backbone with the first {upto} layers "
+        f"(like *.conv.{upto})"
     )
     return Cause("backbone", message, remedy, {"layer": last, "upto": upto})
 
@@ -174,9 +174,7 @@ def _explain_extra_head(case: FileMismatch) -> Cause | None:
             and other_tensors[: len(own_tensors)] == own_tensors
             and added > 0
         ):
-            message = (
-                f"the file fits {other.name}, which begins as this cfg does and has {pluralize(added, 'head')} more"
-            )
+            message = f"the file fits {other.name}, which starts like this cfg and has {pluralize(added, 'more head')}"
             return Cause("extra-heads", message, f"use the cfg {other.name}", {"cfg": other.name, "heads": added})
     return None
 
@@ -188,8 +186,7 @@ def _explain_shipped_cfg(case: FileMismatch) -> Cause | None:
     if not fits:
         return None
     message = (
-        f"the file has exactly the {case.available_floats:,} floats of {' and of '.join(fits)}, which ships with "
-        "darkparse"
+        f"the file has exactly the {case.available_floats:,} floats of {' and '.join(fits)}, which ships with darkparse"
     )
     return Cause("shipped-cfg", message, f"use that cfg: `darkparse show {fits[0]}`", {"cfg": fits[0]})
 
@@ -202,11 +199,11 @@ def _explain_size(case: FileMismatch) -> Cause:
     if missing > 0:
         part = f"{pluralize(missing, 'byte')} of {4 * case.needed_floats:,} {'is' if missing == 1 else 'are'} missing"
         if plausible is False:
-            message = f"{part}, and the variances in it make no sense: the file belongs to another cfg"
+            message = f"{part} and its variances are invalid: the file belongs to another cfg"
             return Cause("other-network", message, "use the cfg that it was trained with", {"missing_bytes": missing})
         return Cause(
             "truncated",
-            f"a file cut short: {part}{beginning}",
+            f"the file is truncated: {part}{beginning}",
             "download or copy it again",
             {"missing_bytes": missing},
         )
@@ -214,12 +211,14 @@ def _explain_size(case: FileMismatch) -> Cause:
     facts: dict[str, int | str] = {"extra_bytes": extra}
     if plausible is False:
         count = pluralize(extra, "byte")
-        message = f"{count} too many, and the variances in it make no sense: the file belongs to another cfg"
+        message = f"{count} too many, and the variances are invalid: the file belongs to another cfg"
         return Cause("other-network", message, "use the cfg that it was trained with", facts)
-    message = f"the file goes on for {pluralize(extra, 'byte')} behind the last layer{beginning}"
+    message = f"the file continues for {pluralize(extra, 'byte')} after the last layer{beginning}"
     remedy = "use the cfg that it was trained with, or load it with strict=False"
     if extra >= 8 and case.network.heads and plausible:
-        return Cause("extra-heads", f"{message}: it has a further head, or layers that this cfg lacks", remedy, facts)
+        return Cause(
+            "extra-heads", f"{message}: it has another head, or layers that are not in this cfg", remedy, facts
+        )
     return Cause("longer", message, remedy, facts)
 
 

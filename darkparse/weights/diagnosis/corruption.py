@@ -29,8 +29,8 @@ def explain_half_precision(case: FileMismatch) -> Cause | None:
         halves += values
     if is_plausible(memoryview(halves), case.entries) is False:
         return None
-    message = "the file holds half as many bytes for each number: its floats have 16 bits, a .weights file's have 32"
-    remedy = "write it again in float32; a module takes half precision after loading, as model.half()"
+    message = "the file has half the expected bytes: its floats have 16 bits, expected 32"
+    remedy = "save it in float32; for half precision call model.half() after loading"
     return Cause("half-precision", message, remedy, {"bytes_per_float": 2})
 
 
@@ -41,22 +41,22 @@ def explain_text_mode(case: FileMismatch) -> Cause | None:
     newlines, pairs = _count_pattern(case, b"\n"), _count_pattern(case, b"\r\n")
     if case.size - expected_bytes == pairs == newlines > 0:
         message = (
-            f"every one of {pairs:,} bytes 10 has a 13 before it, and without these the size fits: a copy in text mode"
+            f"the file was copied in text mode: each of {pairs:,} LF bytes has a CR before it, and without them the "
+            f"size fits"
         )
         return Cause("text-mode", message, remedy, {"added_bytes": pairs})
     expected = expected_bytes / 65536  # of two given bytes side by side, if all bytes were equally frequent
     missing = expected_bytes - case.size
     if not pairs and expected > 4 and 0 < missing < 8 * expected:
         message = (
-            f"no byte 13 stands before a 10, where about {expected:,.0f} would, and {missing:,} bytes are missing: "
+            f"the file was copied in text mode, which joined CR and LF: about {expected:,.0f} pairs were expected, "
+            f"none was found, and {missing:,} bytes are missing"
         )
-        return Cause(
-            "text-mode", f"{message}a copy in text mode, which joined them", remedy, {"missing_bytes": missing}
-        )
+        return Cause("text-mode", message, remedy, {"missing_bytes": missing})
     replaced = _count_pattern(case, REPLACEMENT_MARK)
     if replaced * 50 > case.size:
-        message = f"{replaced:,} times bytes that are no text were replaced by U+FFFD: the file was saved as text"
-        return Cause("text-mode", message, f"{remedy}; this one is lost", {"replaced": replaced})
+        message = f"the file was saved as text: {replaced:,} times, bytes were replaced with U+FFFD"
+        return Cause("text-mode", message, f"{remedy}; this file cannot be repaired", {"replaced": replaced})
     return None
 
 

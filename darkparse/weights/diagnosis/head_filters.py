@@ -55,12 +55,12 @@ def explain_head_filters(
     by_filters = {m.channels: str(m.head.required_channels) for m in mismatches}
     by_classes = {m.classes: str(m.intended_classes) for m in mismatches if m.classes and m.intended_classes}
     if _fits(replace_values(config, by_filters), dialect_name, fits):
-        edits, reason = by_filters, f"{name} fits exactly with that"
+        edits, reason = by_filters, f"{name} then fits exactly"
     elif len(by_classes) == len(mismatches) and _fits(replace_values(config, by_classes), dialect_name, fits):
-        edits, reason = by_classes, f"{name} fits the filters as they are"
+        edits, reason = by_classes, f"{name} fits the current filters"
     else:
-        edits, reason = by_filters, f"{name} does not decide it: it fits neither this nor other classes"
-    notes = tuple(Note(f"{option.key}={value} belongs here: {reason}", option.span) for option, value in edits.items())
+        edits, reason = by_filters, f"{name} fits neither this nor other classes"
+    notes = tuple(Note(f"set {option.key}={value} here: {reason}", option.span) for option, value in edits.items())
     return CfgError(tuple(replace(d, notes=(*d.notes, *notes)) if d is errors[0] else d for d in problem.diagnostics))
 
 

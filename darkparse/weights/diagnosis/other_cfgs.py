@@ -22,9 +22,9 @@ MAX_LISTED_LINES = 8
 BY_EVIDENCE = (True, None, False)
 """What the values say of a fit, the best first."""
 EVIDENCE_TEXTS = {
-    True: ", and every variance is in range",
+    True: ", and all variances are in range",
     None: "",
-    False: "; by its size alone, since the variances would make no sense",
+    False: "; only the size fits, the variances would be invalid",
 }
 
 
@@ -75,8 +75,8 @@ def _explain_classes(case: Mismatch) -> Fit | None:
     source = case.network.config.source
     cfg = "CFG" if source.path is None else shlex.quote(source.name)
     remedy = (
-        f"set that in the cfg (`darkparse edit {cfg} --classes {classes} -o NEW.cfg`), or take the weights of your "
-        "classes"
+        f"set that in the cfg (`darkparse edit {cfg} --classes {classes} -o NEW.cfg`), or use weights trained for this "
+        "cfg"
     )
     return Fit(Cause("classes", message, remedy, {"classes": classes}), edited)
 
@@ -121,14 +121,12 @@ def _make_batch_norm_cause(network: Network, indices: list[int]) -> Cause:
     if not removed:
         message, remedy = f"with batch_normalize=1 in {added}", "set batch_normalize=1 there"
     elif not added:
-        message = (
-            f"without batch_normalize= in {removed}: trained without batch norm, or it was folded into the weights"
-        )
+        message = f"without batch_normalize= in {removed}: it was trained without batch norm, or batch norm was folded"
         remedy = "set batch_normalize=0 there"
     else:
         message = f"with batch_normalize=1 in {added} and without it in {removed}"
         remedy = "set batch_normalize=1 and batch_normalize=0 there"
-    remedy += ", or take weights that were trained with this cfg"
+    remedy += ", or use weights trained with this cfg"
     facts: dict[str, int | str] = {"added": len(lines[True]), "removed": len(lines[False])}
     return Cause("batch-norm", f"the file fits exactly {message}", remedy, facts)
 
@@ -156,7 +154,7 @@ def _explain_channels(case: Mismatch) -> Fit | None:
         return None
     count, line = solution[0], option.span.line
     message = f"the file fits exactly with channels={count} in line {line}"
-    remedy = f"set channels={count} in [net], or take weights that were trained with channels={network.net.channels}"
+    remedy = f"set channels={count} in [net], or use weights trained with channels={network.net.channels}"
     return Fit(Cause("channels", message, remedy, {"channels": count, "line": line}), solution[1])
 
 
@@ -172,7 +170,7 @@ def _explain_anchors(case: Mismatch) -> Fit | None:
         return None
     count, edited = solution
     changes = ", ".join(f"{text} in line {line}" for line, text in _list_changes(network, edited))
-    message = f"the file fits exactly with {pluralize(count, 'anchor')} a head: {changes}"
+    message = f"the file fits exactly with {pluralize(count, 'anchor')} per head: {changes}"
     remedy = "set filters=, mask= (or num=) and anchors= as in the cfg that it was trained with"
     return Fit(Cause("anchors", message, remedy, {"anchors": count}), edited)
 

@@ -96,17 +96,18 @@ class Report:
         """One line: that they fit, or how they part."""
         if self.file is None:
             return (
-                f"{self.name} needs {self.needed_bytes:,} bytes ({self.header_bytes} of header, {self.floats:,} floats)"
+                f"{self.name} requires {self.needed_bytes:,} bytes ({self.header_bytes} for the header, "
+                f"{self.floats:,} floats)"
             )
         if self.fits:
             rest = f" of {self.file_bytes:,}" if self.missing_bytes else ""
-            size = f"{self.needed_bytes:,} bytes{rest}, {self.header_bytes} of header and {self.floats:,} floats"
+            size = f"{self.needed_bytes:,} bytes{rest}, {self.header_bytes} for the header and {self.floats:,} floats"
             return f"{self.file} fits {self.name}: {size}"
         if self.header is None:
             return f"{self.file} is not a .weights file: {self.causes[0].message}"
         num_bytes = abs(self.missing_bytes)
-        reason = f"too {'short' if self.missing_bytes > 0 else 'long'} by {pluralize(num_bytes, 'byte')}"
-        return f"{self.file} does not fit {self.name}: it is {reason}"
+        reason = f"{pluralize(num_bytes, 'byte')} too {'short' if self.missing_bytes > 0 else 'long'}"
+        return f"{self.file} does not fit {self.name}: {reason}"
 
     @property
     def problem(self) -> str:
@@ -115,33 +116,33 @@ class Report:
         if self.header is not None:
             lines.append(self._format_mismatch())
         elif self.rows:
-            lines.append(f"{self.rows[0].where} ({self.cfg}:{self.rows[0].line}) would be the first to be read from it")
-        size = f"{self.header_bytes} of header, {self.floats:,} floats"
-        lines.append(f"{self.name} needs {self.needed_bytes:,} bytes ({size}), the file has {self.file_bytes:,}")
+            lines.append(f"the first layer to read is {self.rows[0].where} ({self.cfg}:{self.rows[0].line})")
+        size = f"{self.header_bytes} for the header, {self.floats:,} floats"
+        lines.append(f"{self.name} requires {self.needed_bytes:,} bytes ({size}), got {self.file_bytes:,}")
         for cause in self.causes:
             if self.header is not None:
                 lines.append(f"cause: {cause.message}")
-            lines.append(f"what to do: {cause.remedy}")
+            lines.append(f"hint: {cause.remedy}")
         return "\n  ".join(lines)
 
     def _format_mismatch(self) -> str:
         row = self.first_mismatch
         if row is None:
-            return f"{self.name} has no weights at all"
+            return f"{self.name} has no layers with weights"
         place = f"{self.cfg}:{row.line}"
         if row.floats_in_file == row.floats:
             return (
-                f"{row.where} ({place}), the last with weights, ends {-self.missing_bytes:,} bytes before the end of "
-                "the file"
+                f"the last layer with weights, {row.where} ({place}), ends {-self.missing_bytes:,} bytes before the "
+                "end of the file"
             )
         if row.floats_in_file or (self.file_bytes or 0) > row.offset:
             return (
-                f"it ends in {row.where} ({place}), in {row.tensor}: {row.floats_in_file:,} of its {row.floats:,} "
-                "floats are there"
+                f"the file ends in {row.where} ({place}), after {row.floats_in_file:,} of {row.floats:,} floats of "
+                f"{row.tensor}"
             )
         before = next((r for r in reversed(self.rows) if r.floats_in_file), None)
-        after = "behind the header" if before is None else f"right after {before.tensor} of {before.where}"
-        return f"it ends {after}, before {row.tensor} of {row.where} ({place})"
+        after = "after the header" if before is None else f"after {before.tensor} of {before.where}"
+        return f"the file ends {after}, before {row.tensor} of {row.where} ({place})"
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as plain values, for JSON; numbers that are not finite become None."""
@@ -153,7 +154,7 @@ class Report:
         if not self.fits:
             return self.problem
         return "\n  ".join(
-            [self.verdict, *(f"but {finding.message}\n  what to do: {finding.remedy}" for finding in self.findings)]
+            [self.verdict, *(f"warning: {finding.message}\n  hint: {finding.remedy}" for finding in self.findings)]
         )
 
 

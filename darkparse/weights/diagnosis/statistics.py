@@ -44,7 +44,7 @@ def find_oddities(rows: tuple[ReportRow, ...]) -> tuple[Cause, ...]:
     measured = [row for row in rows if row.mean is not None]
     if measured and all(row.minimum == row.maximum == 0 for row in measured):
         message = f"all {sum(row.floats for row in measured):,} values are zero"
-        return (Cause("zeros", message, "the file was laid out and never filled: download or train it again"),)
+        return (Cause("zeros", message, "the file was allocated but never written: download or train it again"),)
     return tuple(cause for cause in (_find_non_finite(measured), _find_negative_variance(measured)) if cause)
 
 
@@ -53,7 +53,7 @@ def _find_non_finite(rows: list[ReportRow]) -> Cause | None:
     if not affected:
         return None
     count, first = sum(row.non_finite for row in affected), affected[0]
-    message = f"{count:,} values are not finite (infinite or no number), the first in {first.tensor} of {first.where}"
+    message = f"{pluralize(count, 'NaN or infinite value')}, the first in {first.tensor} of {first.where}"
     remedy = "training diverged or the file is damaged: use an earlier checkpoint or download it again"
     return Cause("not-finite", message, remedy, {"values": count, "layer": first.layer, "tensor": first.tensor})
 
@@ -63,14 +63,14 @@ def _find_negative_variance(rows: list[ReportRow]) -> Cause | None:
     if first is None:
         return None
     message = (
-        f"a variance below 0 in {first.tensor} of {first.where}: from some place before it on, the file has another "
-        "layout than the cfg"
+        f"negative variance in {first.tensor} of {first.where}: the layout of the file differs from the cfg at an "
+        "earlier place"
     )
     facts: dict[str, int | str] = {"layer": first.layer, "tensor": first.tensor}
     return Cause(
         "negative-variance",
         message,
-        "the cfg is not the one that the file was trained with: look for the original",
+        "use the cfg that the file was trained with",
         facts,
     )
 
