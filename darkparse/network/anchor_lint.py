@@ -94,7 +94,7 @@ def _report_unused(anchors: tuple[Box, ...], heads: Sequence[_MaskedHead], unuse
         message += "no predictor"
     masks, first = _suggest_masks(anchors, heads)
     if masks:
-        message += f"; keep it for weights that were trained with it, or write {masks} for your own training"
+        message += f"; keep this mask for weights trained with it, or write {masks} for your own training"
     else:
         count = sum(len(head.mask) for head in heads)
         message += f"; anchors= has {len(anchors)} pairs, but the masks select {count}: remove the others, or select "

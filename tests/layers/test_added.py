@@ -102,7 +102,11 @@ def test_added_gate_is_described_as_gate() -> None:
 
 def test_added_kind_without_windows_is_named() -> None:
     network = darkparse.compile(f"{NET}[forgetful]\n")
-    with pytest.raises(NotImplementedError, match=r"\[forgetful\] makes 16×16×4 of 32×32×4: Forgetful must state win"):
+    with pytest.raises(
+        NotImplementedError,
+        match=r"\[forgetful\] changes 32×32×4 to 16×16×4: Forgetful must "
+        r"implement win",
+    ):
         seen_by_outputs(network)
 
 
@@ -239,7 +243,7 @@ def test_choose_dialect_never_picks_fork_that_is_not_detectable() -> None:
 
 
 def test_fork_with_taken_name_raises() -> None:
-    with pytest.raises(ValueError, match="dialect 'third' already: someone/darknet"):
+    with pytest.raises(ValueError, match="dialect 'third' is already registered for someone/darknet"):
         fork(DIALECTS["pjreddie"], "third", "another/darknet")
 
 

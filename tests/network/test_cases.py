@@ -101,23 +101,28 @@ def test_correct_case_has_no_findings() -> None:
         (HEAD.replace("mask=0,1,2", "mask=0 1 2"), "warning", "joined-digits", "11:6", ["reads 012"]),
         (HEAD.replace("=21", "=2 1"), "warning", "joined-digits", "6:9", ["reads 21"]),
         (HEAD.replace("14, 23", "14 23"), "warning", "joined-digits", "12:12", ["reads 1423"]),
-        (f"{HEAD}[route]\nlayers=-1 -2\n", "warning", "odd-value", "16:8", ["drops '-2'", "comma"]),
+        (f"{HEAD}[route]\nlayers=-1 -2\n", "warning", "odd-value", "16:8", ["ignores '-2'", "comma"]),
         # Anchors.
-        (HEAD.replace("anchors", "#"), "warning", "anchors", "10:1", ["no anchors", "0.5×0.5"]),
-        (HEAD.replace(",58", ""), "warning", "anchors", "12:9", ["5 numbers", "no pairs"]),
+        (HEAD.replace("anchors", "#"), "warning", "anchors", "10:1", ["head without anchors=", "0.5×0.5"]),
+        (HEAD.replace(",58", ""), "warning", "anchors", "12:9", ["got 5", "no pairs"]),
         (
             HEAD.replace("10,14, 23,27, 37,58", "1.08,1.19, 3.42,4.41, 16.62,10.52"),
-            *("warning", "anchors", "12:9", ["1.08 to 16.62 pixels", "[region] cells"]),
+            *("warning", "anchors", "12:9", ["1.08 to 16.62 pixels", "[region] in grid cells"]),
         ),
         (
             CONV.format(21, "linear") + "[region]\nanchors=10,14, 116,90, 373,326\nclasses=2\nnum=3\n",
-            *("warning", "anchors", "11:9", ["373", "64×64", "[region] wants cells", "[yolo] pixels"]),
+            *(
+                "warning",
+                "anchors",
+                "11:9",
+                ["373", "64×64", "[region] expects anchors in grid cells", "[yolo] pixels"],
+            ),
         ),
         # Heads and what stands before them.
-        (HEAD.replace("linear", "logistic"), "warning", "new-coords", "10:1", ["as linear", "it is logistic"]),
+        (HEAD.replace("linear", "logistic"), "warning", "new-coords", "10:1", ["activation=linear", "it is logistic"]),
         (
             HEAD + CONV.format(24, "linear") + YOLO.replace("classes=2", "classes=3"),
-            *("warning", "classes", "23:9", ["3 classes", "layer 1 has 2", ":13:9: note"]),
+            *("warning", "classes", "23:9", ["got 3 here", "layer 1 has 2", ":13:9: note"]),
         ),
         (HEAD.replace("21", "14"), "error", "head", "10:1", ["filters=21", "mask= and anchors= for 2 anchors"]),
         (HEAD.replace("21", "20"), "error", "head", "10:1", ["filters=21", "classes=", "mask=", "anchors="]),
@@ -140,7 +145,7 @@ def test_correct_case_has_no_findings() -> None:
         (f"[concat]\n{HEAD}", "error", "unknown-kind", "5:1", ["[route]"]),
         (f"[implicit_add]\n{HEAD}", "error", "unknown-kind", "5:1", ["YOLOR", "[implicit]"]),
         (f"[DepthWise_Conv]\n{HEAD}", "error", "unknown-kind", "5:1", ["groups="]),
-        (f"{HEAD}{NET}{HEAD}", "error", "second-net", "15:1", ["two cfgs in one file"]),
+        (f"{HEAD}{NET}{HEAD}", "error", "second-net", "15:1", ["two cfgs in this file"]),
         (HEAD.replace("filters=21", "filters: 21"), "warning", "unknown-option", "6:1", ["did you mean filters=21?"]),
         (HEAD.replace("filters=21", "filters: 21"), "error", "head", "10:1", ["got 1 from the layer before:"]),
     ],
@@ -167,7 +172,7 @@ def test_similar_mistake_is_reported_with_place_and_remedy(
         (b"\x80\x02}q\0" + bytes(40), "pickle"),
         (b"\x08\x07\x12\x07pytorch" + bytes(40), "ONNX"),
         (b"\0\0\0\0\2\0\0\0\0\0\0\0" + bytes(40), r"\.weights file; pass the cfg first"),
-        (b"[net]\rwidth=8\rheight=8\r[conv]\r", "CR alone"),
+        (b"[net]\rwidth=8\rheight=8\r[conv]\r", "lines end in CR"),
         ("<html>\n".encode("utf-16"), "HTML page"),
     ],
 )

@@ -157,7 +157,7 @@ def test_shortcut_weights_without_normalization_warn() -> None:
     found = darkparse.compile(NET + text, dialect="alexeyab").diagnostics
     assert [str(d.message) for d in found] == [
         "AlexeyAB/darknet rejects weights_type= without weights_normalization= (parser.c:935); darkparse uses the "
-        "they are"
+        "weights unnormalized"
     ]
 
 

@@ -52,7 +52,7 @@ EXAMPLES: dict[str, tuple[str, str, str]] = {
         "pjreddie",
         "6:9: error: invalid value for filters, got 'many'; expected an integer",
     ),
-    "missing": (f"{CONV}[route]\n", "pjreddie", "7:1: error: [route] needs layers="),
+    "missing": (f"{CONV}[route]\n", "pjreddie", "7:1: error: [route] requires layers="),
     "unknown-option": (f"{CONV}sise=3\n", "pjreddie", "7:1: warning: [convolutional] has no option 'sise', Darknet "),
     "foreign-option": (f"{CONV}dilation=2\n", "pjreddie", "7:1: warning: pjreddie/darknet does not support 'dilation'"),
     "foreign-kind": (f"{CONV}[silence]\n", "pjreddie", "7:1: warning: pjreddie/darknet does not support [silence]"),
@@ -62,7 +62,7 @@ EXAMPLES: dict[str, tuple[str, str, str]] = {
         "7:1: warning: duplicate option filters, Darknet uses the first, 'filters=7'",
     ),
     "empty-value": (f"{CONV}pad=\n", "pjreddie", "7:1: warning: pad= has no value, Darknet skips the line"),
-    "no-value": (f"{CONV}pad\n", "pjreddie", "7:1: warning: a line without '='"),
+    "no-value": (f"{CONV}pad\n", "pjreddie", "7:1: warning: line without '='"),
     "odd-value": (f"{CONV}size=3x\n", "pjreddie", "7:6: warning: size: Darknet reads 3 and ignores 'x'"),
     "unknown-activation": (f"{CONV}activation=leeky\n", "pjreddie", "7:12: warning: activation: unknown activation"),
     "inline-comment": (
@@ -78,7 +78,7 @@ EXAMPLES: dict[str, tuple[str, str, str]] = {
         "1:1: error: [net] does not define an input size: height= and channels=",
     ),
     "no-layer": (f"{CONV}[route]\nlayers=9\n", "pjreddie", "8:8: error: layer 1 [route] refers to layer 9"),
-    "shape": (f"{CONV}groups=2\n", "alexeyab", "7:8: error: 2 does not divide the 3 input channels"),
+    "shape": (f"{CONV}groups=2\n", "alexeyab", "7:8: error: groups=2 does not divide the 3 input channels"),
     "sizes": (
         f"{LINEAR}[maxpool]\nsize=2\nstride=2\n[route]\nlayers=0,1\n[conv]\n",
         *("pjreddie", "11:1: error: maps of different sizes are joined into a vector, but layer 3"),
@@ -95,7 +95,7 @@ EXAMPLES: dict[str, tuple[str, str, str]] = {
         f"{YOLO}[conv]\nfilters=6\nactivation=linear\n[yolo]\nclasses=1\nanchors=1,2\n",
         *("pjreddie", "15:9: warning: heads have different numbers of classes, got 1 here and 2"),
     ),
-    "limit": (f"{CONV}[upsample]\nstride=100000\n", "pjreddie", "7:1: error: values in the output: 4,480,000,000,000"),
+    "limit": (f"{CONV}[upsample]\nstride=100000\n", "pjreddie", "7:1: error: values in the output must be at most"),
     "training": (
         CONV.replace("[conv", "policy=sig\n[conv"),
         "pjreddie",
@@ -109,8 +109,7 @@ EXAMPLES: dict[str, tuple[str, str, str]] = {
         f"{YOLO.replace('1,2', '1,2,3,4').replace('filters=7', 'filters=14')}num=2\nmask=1,0\n",
         *("pjreddie", "12:6: warning: mask= lists its anchors in reverse"),
     ),
-    "frozen": (f"{CONV}stopbackward=1\n", "pjreddie", "7:14: warning: stopbackward=1: layer 0 gets no gradient"),
-    "schedule": (CONV, "pjreddie", "1:1: warning: batch=1 trains on mini-batches of 1 image"),
+    "frozen": (f"{CONV}stopbackward=1\n", "pjreddie", "7:14: warning: stopbackward=1: layer 0 receives no gradient"),
     "batch": (
         CONV.replace("[conv", "subdivisions=2\n[conv"),
         *("pjreddie", "5:14: warning: batch=1, the default, is less than subdivisions=2"),
@@ -178,7 +177,7 @@ def test_warning_that_explains_an_error_is_printed_before_it(text: str, warning:
 
 
 def test_diagnostics_are_sorted_by_section() -> None:
-    text = f"{CONV}sise=3\nsize=-1\n[maxpool]\nsise=3\nsize=-1\n"
+    text = f"{CONV}sise=3\nsize=-1\n[maxpool]\nsise=3\nstride=-1\n"
     with pytest.raises(CfgError) as raised:
         darkparse.compile(text)
     severities = [(d.severity, d.span.line) for d in raised.value.diagnostics if d.span]

@@ -39,18 +39,18 @@ def refused(text: str) -> list[Diagnostic]:
         (GOOD + CONV + "[reorg]\nextra=1\n", "20:1", "unsupported section [reorg]"),
         (GOOD + "[ softmax ]\n", "15:1", "[ softmax ]; remove the spaces"),
         (GOOD + "[silence]\n", "15:1", "unsupported section [silence]"),
-        (GOOD.replace("linear", "silu"), "9:12", "'silu' is no activation; Darknet's name for it is swish"),
-        (GOOD.replace("linear", "linear;"), "9:12", "'linear;' is no activation; did you mean linear?"),
-        (GOOD.replace("size=1", "size=1x1"), "7:6", "size=1x1 is no number"),
-        (GOOD.replace("size=1", "size=1 1"), "7:6", "size=1 1 is no number"),
-        (NET + "decay=5e-4\n" + CONV, "5:7", "decay=5e-4 is no number"),
-        (NET + "momentum=-\n" + CONV, "5:10", "momentum=- is no number"),
-        (NET + "momentum=+1\n" + CONV, "5:10", "momentum=+1 is no number"),
-        (GOOD + "iou_loss=ciuo\n", "15:10", "'ciuo' is no iou_loss; did you mean ciou?"),
-        (NET + "policy=sig\n" + CONV, "5:8", "'sig' is no policy"),
-        (GOOD + CONV + "[shortcut]\nfrom=-1\nweights_type=per_layer\n", "22:14", "'per_layer' is no weights_type"),
-        (NET + "policy=st eps\n" + CONV, "5:8", "'st eps' is no policy; did you mean step"),
-        (NET + "steps=1,2\n" + CONV, "5:7", "steps= is only read with policy=steps or sgdr alone"),
+        (GOOD.replace("linear", "silu"), "9:12", "unknown activation 'silu'; Darknet's name for it is swish"),
+        (GOOD.replace("linear", "linear;"), "9:12", "unknown activation 'linear;'; did you mean linear?"),
+        (GOOD.replace("size=1", "size=1x1"), "7:6", "invalid value for size, got '1x1'"),
+        (GOOD.replace("size=1", "size=1 1"), "7:6", "invalid value for size, got '1 1'"),
+        (NET + "decay=5e-4\n" + CONV, "5:7", "invalid value for decay, got '5e-4'"),
+        (NET + "momentum=-\n" + CONV, "5:10", "invalid value for momentum, got '-'"),
+        (NET + "momentum=+1\n" + CONV, "5:10", "invalid value for momentum, got '+1'"),
+        (GOOD + "iou_loss=ciuo\n", "15:10", "unknown iou_loss 'ciuo'; did you mean ciou?"),
+        (NET + "policy=sig\n" + CONV, "5:8", "unknown policy 'sig'"),
+        (GOOD + CONV + "[shortcut]\nfrom=-1\nweights_type=per_layer\n", "22:14", "unknown weights_type 'per_layer'"),
+        (NET + "policy=st eps\n" + CONV, "5:8", "unknown policy 'st eps'; did you mean step"),
+        (NET + "steps=1,2\n" + CONV, "5:7", "steps= is only read with policy=steps or sgdr"),
         (NET + "policy=steps\nsteps=1,2\n" + CONV, "5:1", "it requires steps= and scales="),
         (NET + "B1=.9\n" + CONV, "5:4", "B1= is only read with adam=1"),
         (NET + "contrastive=1\nbatch=8\nsubdivisions=8\n" + CONV, "5:1", "at least twice subdivisions="),
@@ -58,7 +58,7 @@ def refused(text: str) -> list[Diagnostic]:
         (CONV.join([NET, "", "[sam]\nfrom=-2\nactivation=mish\n"]), "17:1", "not supported in a gate"),
         (NET + ";hue=.1\n" + CONV, "5:1", "a comment that starts with ; and contains ="),
         (NET + "  ;hue = .1\n" + CONV, "5:3", "a comment that starts with ;"),
-        (GOOD.replace("=64", "=48"), "1:1", "multiples of 32 where [yolo] is the last layer, got 48 and 48"),
+        (GOOD.replace("=64", "=48"), "1:1", "multiples of 32 if [yolo] is the last layer, got 48 and 48"),
     ],
 )
 def test_hank_ai_refuses_slip_with_place(text: str, place: str, told: str) -> None:
@@ -88,7 +88,7 @@ def test_hank_ai_accepts_cfg(text: str) -> None:
 @pytest.mark.parametrize("line", ["filters: 8", "fil ters=8", "filters#=8", "stride", "filters=#8", "=8"])
 def test_hank_ai_skips_line_that_is_not_an_option(line: str) -> None:
     found = findings(NET + CONV + "[conv]\n" + line + "\n", "hank-ai")
-    assert_told(found, "warning", "no-value", "11:1", "hank-ai/darknet passes over this line")
+    assert_told(found, "warning", "no-value", "11:1", "hank-ai/darknet skips this line")
     assert darkparse.compile(NET + CONV + "[conv]\n" + line + "\n", dialect="hank-ai").nodes[1].out_shape.c == 1
 
 
@@ -114,7 +114,7 @@ def test_hank_ai_list_accepts_any_separator() -> None:
 
 def test_hank_ai_list_without_number_is_error() -> None:
     found = findings(GOOD + "[route]\nlayers=none\n", "hank-ai")
-    assert_told(found, "error", "value", "16:8", "layers=none: not an integer")
+    assert_told(found, "error", "value", "16:8", "invalid value for layers, got 'none'; expected an integer")
 
 
 def test_hank_ai_refusals_are_reported_beside_shape_error() -> None:

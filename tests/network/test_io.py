@@ -142,7 +142,7 @@ def test_edit_option_unsupported_by_dialect_raises() -> None:
     network = darkparse.compile("yolov3-tiny", dialect="pjreddie")
     layer = network.nodes[0].layer
     assert isinstance(layer, Convolutional)
-    with pytest.raises(darkparse.DarkparseError, match="pjreddie/darknet has no dilation="):
+    with pytest.raises(darkparse.DarkparseError, match="pjreddie/darknet does not support dilation="):
         darkparse.edit(network, layers={0: replace(layer, dilation=2)})
 
 
@@ -150,7 +150,7 @@ def test_edit_option_unsupported_by_dialect_raises() -> None:
     ("arguments", "message"),
     [
         ({"upto": 0}, "upto must be 1 to 24"),
-        ({"classes": 0}, "at least one class"),
+        ({"classes": 0}, "classes must be at least 1"),
         ({"anchors": (1, 2, 3)}, "pairs of width and height"),
         ({"layers": {99: Yolo()}}, "cannot replace layer 99"),
         ({"size": 0}, "at least 1×1"),
@@ -175,7 +175,7 @@ def test_edit_classes_without_head_raises() -> None:
         ("a: 1", "a list `layers`"),
         ("layers: [3]", "layer 0: invalid entry; expected a mapping with `kind`"),
         ("layers:\n- kind: avgpool\n  options: {'[x': 1}", "invalid option name"),
-        ("layers:\n- kind: 'avg\n\n    pool'", "has spaces in it"),
+        ("layers:\n- kind: 'avg\n\n    pool'", "it contains spaces"),
     ],
 )
 def test_from_yaml_of_other_document_raises(text: str, message: str) -> None:

@@ -39,7 +39,7 @@ def find(cfg: str | Path, code: str, dialect: str | None = None) -> Diagnostic:
 
 def test_upsample_with_wrong_factor_names_stride_that_fits() -> None:
     finding = find(CASES / "upsample-2.cfg", "sizes")
-    assert "layer 3 upsamples by 2: stride=4 in line 32 to match the sizes" in finding.message
+    assert "layer 3 upsamples by 2: set stride=4 in line 32 to match the sizes" in finding.message
     text = (CASES / "upsample-2.cfg").read_text().replace("[upsample]\nstride=2", "[upsample]\nstride=4")
     assert not darkparse.compile(text).diagnostics
 
@@ -47,11 +47,11 @@ def test_upsample_with_wrong_factor_names_stride_that_fits() -> None:
 @pytest.mark.parametrize(
     ("between", "layers", "hint"),
     [
-        ("[upsample]\nstride=2\n", "-1,0", "layer 2 upsamples by 2: stride=4 in line 18"),
-        ("[upsample]\n", "0,-1", "layer 2 upsamples by 2: stride=4 in line 17"),
-        ("[upsample]\nstride=2\n" + CONV.format(4, 1), "-1,0", "layer 2 upsamples by 2: stride=4 in line 18"),
-        ("[upsample]\nstride=2\n", "-1,1", "layer 2 [upsample] makes 16×16 of 8×8: remove it to match the sizes"),
-        ("[reorg]\nstride=2\n", "-1,1", "layer 2 [reorg] makes 4×4 of 8×8: remove it to match the sizes"),
+        ("[upsample]\nstride=2\n", "-1,0", "layer 2 upsamples by 2: set stride=4 in line 18"),
+        ("[upsample]\n", "0,-1", "layer 2 upsamples by 2: set stride=4 in line 17"),
+        ("[upsample]\nstride=2\n" + CONV.format(4, 1), "-1,0", "layer 2 upsamples by 2: set stride=4 in line 18"),
+        ("[upsample]\nstride=2\n", "-1,1", "layer 2 [upsample] resizes 8×8 to 16×16: remove it to match the sizes"),
+        ("[reorg]\nstride=2\n", "-1,1", "layer 2 [reorg] resizes 8×8 to 4×4: remove it to match the sizes"),
         ("[upsample]\nstride=2\n", "-1,0,1", ""),
     ],
 )
@@ -103,7 +103,7 @@ def test_route_of_vector_and_map_names_both_inputs() -> None:
     [
         ("reorg-old", "unknown-kind", ["use [reorg]", "computes [reorg3d] for [reorg]"]),
         ("quantize-conv", "unknown-kind", ["computes it without the rounding", "the same weights"]),
-        ("connected-transpose", "unknown-option", ["the other way round", "inputs × outputs"]),
+        ("connected-transpose", "unknown-option", ["this matrix transposed", "inputs × outputs"]),
     ],
 )
 def test_kind_or_option_of_another_fork_is_explained(name: str, code: str, facts: list[str]) -> None:

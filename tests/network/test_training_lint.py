@@ -44,7 +44,7 @@ def test_unused_anchor_of_published_cfg_is_reported_with_mask(path: Path) -> Non
     assert "anchor 0 (" in finding.message
     assert "is not used by any head, anchor 3 (" in finding.message
     assert "by two: objects nearest to it in shape train no predictor" in finding.message
-    assert finding.message.endswith(f"for a training of your own write mask=0,1,2 in line {finding.span.line}")
+    assert finding.message.endswith(f"write mask=0,1,2 in line {finding.span.line} for your own training")
     text, start = path.read_text(), finding.span.start
     assert not lint(f"{text[:start]}0,1,2{text[finding.span.end :]}", "unused-anchors")
 
@@ -76,14 +76,13 @@ def test_masks_in_reverse_order_are_reported_at_the_coarse_head() -> None:
     assert finding.span is not None
     assert finding.span.text == "0,1,2"
     assert (
-        "grid of 4×4 grid has smaller anchors (5×7 to 14×20) than the 8×8 of layer 6 (22×30 to 60×70)"
-        in finding.message
+        "4×4 grid has smaller anchors (5×7 to 14×20) than the 8×8 grid of layer 6 (22×30 to 60×70)" in finding.message
     )
 
 
 def test_mask_that_names_anchors_backwards_is_reported() -> None:
     (finding,) = lint(make_heads("5,4,3", "0,1,2"), "mask-order")
-    assert "backwards" in finding.message
+    assert "in reverse" in finding.message
     assert "mask=3,4,5" in finding.message
 
 
@@ -101,14 +100,14 @@ def test_edit_anchors_beyond_the_masks_prints_the_finding(tmp_path: Path) -> Non
     [
         (
             "alexeyab",
-            "layers 0 and 1 stand still; layer 2 gets no gradient, and its batch norm and decay= still move it; "
-            "dont_update= in a section to freeze its weights",
+            "layers 0 and 1 are frozen; layer 2 receives no gradient, but its batch norm and decay= still change it; "
+            "set dont_update= in a section to freeze its weights",
             {1: "it stands still", 2: "it receives no gradient", 3: ""},
         ),
         (
             "pjreddie",
-            "layers 0 to 2 get no gradient, and their batch norm and decay= still move them; "
-            "learning_rate=0 in a section to freeze its weights",
+            "layers 0 to 2 receive no gradient, but their batch norm and decay= still change them; "
+            "set learning_rate=0 in a section to freeze its weights",
             {1: "it receives no gradient", 2: "it receives no gradient", 3: ""},
         ),
     ],
@@ -149,19 +148,19 @@ def test_gradient_stops_follow_the_fork(
 @pytest.mark.parametrize(
     ("net", "message"),
     [
-        ("", "and its batch norm and decay= still move it"),
-        ("decay=0\n", "and its batch norm still moves it"),
+        ("", "but its batch norm and decay= still change it"),
+        ("decay=0\n", "but its batch norm still changes it"),
     ],
 )
 def test_frozen_layer_that_still_decays_is_named(net: str, message: str) -> None:
     text = NET + net + CONV.format(2, "stopbackward=1\n") + CONV.format(2, "")
     (finding,) = lint(text, "frozen", "pjreddie")
-    assert finding.message.startswith(f"stopbackward=1: layer 0 gets no gradient, {message}")
+    assert finding.message.startswith(f"stopbackward=1: layer 0 receives no gradient, {message}")
 
 
 def test_stop_up_to_an_iteration_names_it() -> None:
     (finding,) = lint(NET + CONV.format(2, "") + CONV.format(2, "stopbackward=800\n"), "frozen", "alexeyab")
-    assert "layers 0 and 1 get no gradient up to iteration 800" in finding.message
+    assert "layers 0 and 1 receive no gradient up to iteration 800" in finding.message
 
 
 def test_batch_below_subdivisions_is_an_empty_mini_batch() -> None:
