@@ -67,7 +67,7 @@ class CfgError(DarkparseError):
     ...     darkparse.compile("[net]\\nwidth=8\\nheight=8\\nchannels=3\\n[convolutional]\\nsize=-1")
     ... except darkparse.CfgError as problem:
     ...     print(problem.diagnostics[0].headline)
-    <text>:6:6: error: size must be at least 1, this is -1
+    <text>:6:6: error: size must be at least 1, got -1
     """
 
     def __init__(self, diagnostics: tuple[Diagnostic, ...]) -> None:
@@ -124,7 +124,7 @@ class NoWeightsError(WeightsError):
     ...     darkparse.fuse(darkparse.build("yolov3-tiny"))
     ... except darkparse.NoWeightsError as problem:
     ...     print(problem)
-    yolov3-tiny has no weights yet: load or initialize the module before folding it
+    yolov3-tiny has no weights yet; load or initialize the module before folding it
     """
 
 

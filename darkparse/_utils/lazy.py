@@ -27,7 +27,7 @@ def attach(package: str, file: str) -> tuple[Callable[[str], Any], Callable[[], 
         except ModuleNotFoundError as problem:
             if problem.name not in ("torch", "numpy"):
                 raise
-            message = f"{package}.{name} needs {problem.name}, which is not installed: pip install {problem.name}"
+            message = f"{package}.{name} requires {problem.name}\nhint: pip install {problem.name}"
             raise ModuleNotFoundError(message, name=problem.name) from None
 
     return get_export, list_exports, exports

@@ -58,7 +58,7 @@ def write_weights(loaded: LoadedArrays, job: ConvertJob) -> str:
 def write_container(loaded: LoadedArrays, job: ConvertJob) -> str:
     """Write a `.safetensors`, `.pt` or `.npz` file, which contains its cfg."""
     if job.seen is not None or job.file_version is not None:
-        raise click.UsageError("--seen and --file-version belong to .weights files")
+        raise click.UsageError("--seen and --file-version only apply to .weights files")
     if get_container_kind(job.out) == "pt":
         from darkparse.model import load, save
 
@@ -88,7 +88,7 @@ def verify_file(loaded: LoadedArrays, job: ConvertJob) -> str:
     for entry in entries:
         a, b = (source.arrays[entry.name].read()[: entry.tensor.rows] for source in (loaded, again))
         if not np.array_equal(a.view(np.uint32), b.view(np.uint32)):
-            raise DarkparseError(f"{out} was written, and reads back otherwise at {entry.name}: is the disk sound?")
+            raise DarkparseError(f"{out} was written, but reading it back differs at {entry.name}; check the disk")
         for source in (loaded, again):
             source.file.release_pages()
     return ", verified"
@@ -157,7 +157,7 @@ def command(job: ConvertJob) -> None:
     target = find_target(job.out)
     inputs = [Path(argument) for argument in job.source if isinstance(argument, str)]
     if job.out.exists() and any(path.exists() and job.out.samefile(path) for path in inputs):
-        raise click.UsageError(f"{job.out} is to be read: choose another name to write")
+        raise click.UsageError(f"{job.out} is also an input; choose another output")
     if target is not write_export and job.export.used_options():
         flags = ", ".join(f"--{name.replace('_', '-')}" for name in sorted(job.export.used_options()))
         raise click.UsageError(f"{flags} does not apply to {job.out.suffix} files")
@@ -169,11 +169,11 @@ def command(job: ConvertJob) -> None:
             f"darkparse edit CFG --upto {job.upto} -o NEW.cfg"
         )
     if len(job.source) > 2:
-        raise click.UsageError("give a cfg and its weights, or one file that knows its cfg")
+        raise click.UsageError("missing weights; expected a cfg and its weights, or a file that contains its cfg")
     start = time.perf_counter()
     cfg, weights = job.source[0], job.source[1] if len(job.source) == 2 else None
     if not isinstance(weights, str | None):
-        raise click.UsageError("only the cfg is read from standard input: name a file of weights")
+        raise click.UsageError("only a cfg can be read from standard input; pass the weights as a file")
     header_size = int(job.header_size) if job.header_size else None
     read_options = ReadOptions(upto=job.upto, allow_partial=job.partial, header_size=header_size)
     loaded = read(cfg, weights, read_options, replace(job.compile_options, strict=False))
@@ -217,5 +217,5 @@ def _missing_weights_error(cfg: str | Config, out: Path) -> DarkparseError:
         if file_type.code != "cfg":
             compile(cfg)  # raises the error of the cfg
     return DarkparseError(
-        f"{name} is a cfg: which weights are to be converted? darkparse convert {name} WEIGHTS -o {out}"
+        f"{name} is a cfg, but the weights are missing\nhint: darkparse convert {name} WEIGHTS -o {out}"
     )

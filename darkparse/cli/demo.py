@@ -41,7 +41,7 @@ def command(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as problem:
-        raise DarkparseError(f"{folder}: {problem.strerror}; choose another folder with -o") from None
+        raise DarkparseError(f"{folder}: {problem.strerror}\nhint: choose another directory with -o") from None
     drawn = _show_diagram(console, folder)
     weights = _run_detector(console, folder)
     console.print("\nThe files:", style="bold")
@@ -93,5 +93,5 @@ def _run_detector(console: Console, folder: Path) -> list[Path]:
     same = first.read_bytes() == again.read_bytes()
     report_written(again, f"{first.name} loaded and saved, {'byte-identical' if same else 'NOT equal'}")
     if not same:
-        raise click.ClickException("saving what was loaded gave another file: please report this")
+        raise click.ClickException("saving the loaded weights gave a different file; please report this")
     return [*paths, again]

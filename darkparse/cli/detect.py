@@ -148,7 +148,7 @@ def command(job: DetectJob) -> None:
         _detect_live(job)
         return
     if job.out is None and (job.resume or job.overwrite or job.save):
-        raise click.UsageError("--resume, --overwrite and --save need --out")
+        raise click.UsageError("--resume, --overwrite and --save require --out")
     sources = find_sources(job.inputs, exclude=job.out)
     failed = _detect_files(job, sources)
     if failed:
@@ -159,7 +159,9 @@ def command(job: DetectJob) -> None:
 def _detect_live(job: DetectJob) -> None:
     has_unsupported = job.out or job.save or job.show or job.resume or job.overwrite
     if has_unsupported or job.form not in ("text", "jsonl"):
-        raise click.UsageError("live pictures come out as JSON Lines, on standard output alone")
+        raise click.UsageError(
+            "live detection only prints JSON Lines to standard output; remove --out and other formats"
+        )
     if len(job.inputs) > 1:
         raise click.UsageError(f"one camera or stream at a time, not {len(job.inputs)}")
     detector = load_named_detector(job.detector)
@@ -215,7 +217,7 @@ def _check_sources(job: DetectJob, sources: list[InputFile]) -> None:
         import_pillow()
         urls = [source.url for source in sources if source.url]
         if urls:
-            raise DarkparseError(f"{redact_url(urls[0])}: URLs are read with --ray")
+            raise DarkparseError(f"{redact_url(urls[0])}: URLs require --ray")
     if "coco" in (job.form, *job.save) and (remark := describe_coco_id_problems(source.name for source in sources)):
         stderr().print(remark, style="yellow", soft_wrap=True)
 

@@ -160,7 +160,7 @@ def hide_classes(detector: Detector, settings: DetectionSettings) -> DetectionSe
     selected = find_class_ids(detector.names, settings.classes or range(len(detector.names)))
     visible = tuple(i for i in selected if not detector.names[i].startswith(prefix))
     if not visible:
-        raise DarkparseError(f"no class to detect: the name of every selected class begins with {prefix!r}")
+        raise DarkparseError(f"no class to detect: the names of all selected classes start with {prefix!r}")
     return replace(settings, classes=visible)
 
 

@@ -62,7 +62,7 @@ def command(job: DiffJob) -> None:
     """
     if job.cfg is None:
         if job.a.endswith(".weights"):
-            raise click.UsageError("two weights files are compared by their cfg; give it as --cfg")
+            raise click.UsageError("comparing weights files requires their cfg; pass it with --cfg")
         _diff_networks(compile_cfg(job.a, job.compile_options), compile_cfg(job.b, job.compile_options), job.form)
     if job.form == "markdown":
         raise click.UsageError("--format markdown is for two cfgs; weights files are compared as text or json")

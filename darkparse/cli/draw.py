@@ -150,7 +150,7 @@ def command(job: DrawJob) -> None:
       darkparse draw old.cfg new.cfg -o changes.html
     """
     if len(job.cfgs) > 2:
-        raise click.UsageError(f"one network, or two to compare, not {len(job.cfgs)}")
+        raise click.UsageError(f"too many networks, got {len(job.cfgs)}; expected one, or two to compare")
     weights = job.cfgs[1] if len(job.cfgs) > 1 and _is_weights(job.cfgs[1]) else None
     cfgs = job.cfgs if weights is None else job.cfgs[:1]
     if job.watch:
@@ -186,7 +186,7 @@ def _draw(job: DrawJob, cfgs: Sequence[str | Config], weights: str | None) -> Pa
     networks = [compile_cfg(cfg, job.compile_options, weights) for cfg in cfgs]
     target = job.output or Path(f"{'-'.join(network.name for network in networks)}.{job.form or 'svg'}")
     if job.form is None and not target.suffix:
-        raise click.UsageError(f"{target}: the ending says how to write it: {ENDINGS}; or choose --format")
+        raise click.UsageError(f"{target}: unknown extension; expected {ENDINGS}, or pass --format")
     diagram = draw(
         *networks,
         fold=not job.no_fold,
@@ -224,7 +224,7 @@ def _time_layers(networks: Sequence[Network], weights: str | None) -> Overlay:
     from darkparse.model.optimize.profiling import layer_seconds
 
     if len(networks) > 1:
-        raise click.UsageError("--overlay time takes one network")
+        raise click.UsageError("--overlay time requires a single network")
     shape = networks[0].input_shape
     with slow_notice(f"running {networks[0].name}"):
         x = torch.rand(1, *shape) if shape.is_map else torch.rand(1, shape.size)

@@ -42,7 +42,7 @@ def _parse_numbers(ctx: click.Context, param: click.Parameter, value: str | None
     try:
         return tuple(float(part) for part in value.replace(" ", "").strip(",").split(","))
     except ValueError:
-        raise click.BadParameter(f"{value!r} is no list of numbers; write 10,14,23,27,…", ctx, param) from None
+        raise click.BadParameter(f"invalid numbers {value!r}; expected e.g. 10,14,23,27", ctx, param) from None
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,7 +51,7 @@ def create_server() -> LanguageServer:
         from lsprotocol import types
         from pygls.lsp.server import LanguageServer
     except ModuleNotFoundError:
-        raise DarkparseError("serving an editor needs pygls: pip install 'darkparse[lsp]'") from None
+        raise DarkparseError("the language server requires pygls\nhint: pip install 'darkparse[lsp]'") from None
 
     language_server = LanguageServer("darkparse", __version__)
     documents: dict[str, Document] = {}

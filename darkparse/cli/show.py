@@ -122,7 +122,7 @@ def _extra_columns(network: Network, names: str) -> dict[str, tuple[str, ...]]:
     """Return the requested columns by name."""
     requested = [name.strip() for name in names.split(",") if name.strip()]
     if unknown := [name for name in requested if name not in OVERLAYS]:
-        raise click.UsageError(f"there is no column {unknown[0]!r}; choose of {', '.join(OVERLAYS)}")
+        raise click.UsageError(f"unknown column {unknown[0]!r}; expected one of {', '.join(OVERLAYS)}")
     return {name: OVERLAYS[name](network).texts for name in requested}
 
 

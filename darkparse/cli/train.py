@@ -314,7 +314,7 @@ def _tensorboard(folder: str) -> Iterator[Any]:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
-        raise DarkparseError("--tensorboard needs a package: pip install tensorboard") from None
+        raise DarkparseError("--tensorboard requires tensorboard\nhint: pip install tensorboard") from None
     with SummaryWriter(folder) as writer:
 
         def write(step: Step) -> None:

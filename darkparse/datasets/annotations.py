@@ -98,26 +98,26 @@ def _add_difficult(truth: ImageAnnotation, file: Path | None, names: Sequence[st
 def _read_format(path: Path | None, images: Path, names: Sequence[str]) -> Annotations:
     if path is not None and path.is_file():
         if not images.is_dir():
-            raise DarkparseError(f"{path}: a COCO file goes with the folder of its pictures, not with {images}")
+            raise DarkparseError(f"{path}: a COCO file requires the directory of its images, got {images}")
         return _read_coco(path, images, names)
     if path is None:
         return _read_darknet(images, names)
     if not path.is_dir():
-        raise DarkparseError(f"{path}: no such file or folder")
+        raise DarkparseError(f"{path}: no such file or directory")
     for suffix, read_files in ((".xml", _read_voc), (".txt", _read_darknet_labels)):
         files = sorted(file for file in path.rglob(f"*{suffix}") if file.name != CLASSES_FILE and file.is_file())
         if files:
             image_files = _list_images(images)
             annotation_files = _pair_files(files, image_files, images)
             if not annotation_files:
-                raise DarkparseError(f"{path}: none of its {suffix} files has a picture of its name in {images}")
+                raise DarkparseError(f"{path}: no {suffix} file has the name of an image in {images}")
             warnings = []
             if len(annotation_files) < len(files):
                 unmatched = len(files) - len(annotation_files)
-                warnings.append(f"{unmatched} of {len(files)} {suffix} files have no picture in {images}: left out")
+                warnings.append(f"{unmatched} of {len(files)} {suffix} files have no image in {images}, skipped")
             truths = read_files(annotation_files, image_files, names, warnings)
             return _build_annotations(truths, names, warnings, knows_sizes=read_files is _read_voc)
-    raise DarkparseError(f"{path}: neither VOC's .xml files nor Darknet's .txt labels in this folder")
+    raise DarkparseError(f"{path}: no annotations in the directory; expected VOC .xml files or Darknet .txt labels")
 
 
 SLACK = 1e-3
@@ -174,11 +174,9 @@ def _read_coco(path: Path, images: Path, names: Sequence[str]) -> Annotations:
         ]
     except KeyError as problem:
         missing = quote_safe(str(problem.args[0]))
-        raise DarkparseError(f"{path}: not a COCO file: {missing} is missing, or named and never defined") from None
+        raise DarkparseError(f"{path}: not a COCO file: {missing} is missing or undefined") from None
     except (ValueError, TypeError, AttributeError, OverflowError, RecursionError) as problem:
-        reason = (
-            describe_error(problem) if isinstance(data, dict) else f"it holds a {type(data).__name__}, not an object"
-        )
+        reason = describe_error(problem) if isinstance(data, dict) else f"got {type(data).__name__}; expected an object"
         raise DarkparseError(f"{path}: not a COCO file: {truncate(reason)}") from None
     category_of = {k: c["id"] for c, k in zip(categories, classes, strict=True)}
     category_ids = tuple(category_of.get(k, -1 - k) for k in range(len(names)))
@@ -187,14 +185,17 @@ def _read_coco(path: Path, images: Path, names: Sequence[str]) -> Annotations:
 
 def _check_id(value: object) -> int:
     if type(value) is not int:
-        raise ValueError(f"an id is a whole number, this is {quote_safe(str(value))}")
+        raise ValueError(f"invalid id, got {quote_safe(str(value))}; expected an integer")
     return value
 
 
 def _check_size(height: object, width: object, name: str) -> Size:
     """Return an image size; raise ValueError if it is invalid."""
     if not (type(height) is int and type(width) is int and 0 < min(height, width) <= max(height, width) <= MAX_SIDE):
-        raise ValueError(f"{name} is {quote_safe(str(height))} pixels high and {quote_safe(str(width))} wide")
+        raise ValueError(
+            f"invalid size of {name}, got {quote_safe(str(height))}×{quote_safe(str(width))}; expected "
+            f"1 to {MAX_SIDE} pixels"
+        )
     return height, width
 
 
@@ -202,10 +203,10 @@ def _convert_coco_box(box: Any, size: Size, name: str) -> Box:
     """Convert left, top, width and height in pixels to a center box in fractions of the image."""
     x, y, w, h = box if isinstance(box, list) and len(box) == 4 else (nan,) * 4
     if not all(type(number) in (int, float) for number in (x, y, w, h)):
-        raise ValueError(f"{name} has the box {quote_safe(str(box))}, not four numbers")
+        raise ValueError(f"invalid box of {name}, got {quote_safe(str(box))}; expected four numbers")
     height, width = size
     return _check_box(
-        ((x + w / 2) / width, (y + h / 2) / height, w / width, h / height), f"{name} has the box", str(box)
+        ((x + w / 2) / width, (y + h / 2) / height, w / width, h / height), f"invalid box of {name}", str(box)
     )
 
 
@@ -213,7 +214,7 @@ def _check_box(box: Box, name: str, text: str) -> Box:
     """Return a box in fractions of the image; raise ValueError with its original `text` if it is invalid."""
     if not (all(-MAX_OVERHANG <= number <= MAX_OVERHANG for number in box) and all(number >= 0 for number in box[2:])):
         raise ValueError(
-            f"{name} {quote_safe(text)}, which is not finite, of negative size, or far outside of the picture"
+            f"{name}, got {quote_safe(text)}; expected finite numbers, a positive size and a place in or near the image"
         )
     return box
 
@@ -222,7 +223,7 @@ def _resolve_image(images: Path, name: str) -> Path:
     """Return an image's path inside the image directory; raise ValueError if it is outside."""
     path = Path(os.path.normpath(images / name))
     if not path.is_relative_to(os.path.normpath(images)) or "\0" in name:
-        raise ValueError(f"file_name {quote_safe(name)} lies outside of the folder of pictures")
+        raise ValueError(f"file_name {quote_safe(name)} is outside the directory of images")
     return path
 
 
@@ -231,7 +232,7 @@ def _describe_unknown(unknown_classes: Counter[str]) -> list[str]:
     if not unknown_classes:
         return []
     return [
-        "no classes of the network, left out: "
+        "skipped classes that the network does not have: "
         f"{', '.join(f'{name} ({count})' for name, count in unknown_classes.most_common())}"
     ]
 
@@ -249,7 +250,7 @@ def _match_categories(categories: list[str], names: Sequence[str], path: Path) -
         return list(range(len(names)))
     if not any(category in index for category in categories):
         raise DarkparseError(
-            f"{path}: none of its {len(categories)} categories is one of the network's {len(names)} classes"
+            f"{path}: none of {len(categories)} categories is one of the network's {len(names)} classes"
         )
     return [index.get(category) for category in categories]
 
@@ -265,7 +266,7 @@ def _read_darknet(images: Path, names: Sequence[str]) -> Annotations:
     image_files, warnings = _list_images(images), list[str]()
     annotation_files = {image: label for image in image_files if (label := find_label(image)) is not None}
     if not annotation_files:
-        raise DarkparseError(f"{images}: no picture has a .txt label beside it or in a folder `labels`")
+        raise DarkparseError(f"{images}: no .txt label next to an image or in a directory `labels`")
     return _build_annotations(
         _read_darknet_labels(annotation_files, image_files, names, warnings), names, warnings, knows_sizes=False
     )
@@ -295,9 +296,7 @@ def _pair_files(files: list[Path], image_files: list[Path], images: Path) -> dic
         location = file.relative_to(root).with_suffix("")
         matches = [by_location[location]] if location in by_location else by_name[file.stem]
         if len(matches) > 1:
-            raise DarkparseError(
-                f"{file}: {len(matches)} pictures have this name, {matches[0]} and {matches[1]} among them"
-            )
+            raise DarkparseError(f"{file}: {len(matches)} images have this name, e.g. {matches[0]} and {matches[1]}")
         if matches:
             annotation_files[matches[0]] = file
     return annotation_files
@@ -322,11 +321,11 @@ def _read_voc(
                 if _find_text(element, "name") in index
             ]
         except (ElementTree.ParseError, ValueError, LookupError, OverflowError) as problem:
-            raise DarkparseError(f"{file}: not an annotation of VOC's: {truncate(describe_error(problem))}") from None
+            raise DarkparseError(f"{file}: not a VOC annotation: {truncate(describe_error(problem))}") from None
         truths.append(_build_annotation(image, len(truths) + 1, size, rows))
     if len(annotation_files) < len(image_files):
         warnings.append(
-            f"{len(image_files) - len(annotation_files)} of {len(image_files)} pictures have no .xml file: left out"
+            f"{len(image_files) - len(annotation_files)} of {len(image_files)} images have no .xml file, skipped"
         )
     warnings += _describe_unknown(unknown_classes)
     return truths
@@ -346,7 +345,7 @@ def _convert_voc_object(element: ElementTree.Element, size: Size, index: dict[st
     sides = f"{left:g}, {top:g}, {right:g}, {bottom:g}"
     return (
         index[_find_text(element, "name")],
-        _check_box(box, "there is the box", sides),
+        _check_box(box, "invalid box", sides),
         element.findtext("difficult", "0").strip() == "1",
     )
 
@@ -365,8 +364,8 @@ def _read_darknet_labels(
     if len(annotation_files) < len(image_files):
         num_unlabeled = len(image_files) - len(annotation_files)
         warnings.append(
-            f"{num_unlabeled} of {len(image_files)} pictures have no .txt file: "
-            "taken to hold no object, as Darknet does"
+            f"{num_unlabeled} of {len(image_files)} images have no .txt file, so they count as images without "
+            "objects, as in Darknet"
         )
     # Unreadable images are reported later, during detection.
     return [
@@ -386,8 +385,7 @@ def _label_rows(file: Path, names: Sequence[str]) -> Iterator[Row]:
         x, y, w, h = box
         if not 0 <= label < len(names):
             raise DarkparseError(
-                f"{file}:{line}: there is no class {truncate(str(label), MAX_QUOTE_LENGTH)}; "
-                f"the network has classes 0 to {len(names) - 1}"
+                f"{file}:{line}: unknown class {truncate(str(label), MAX_QUOTE_LENGTH)}; expected 0 to {len(names) - 1}"
             )
         if not (-SLACK <= x <= 1 + SLACK and -SLACK <= y <= 1 + SLACK and 0 < w <= 1 + SLACK and 0 < h <= 1 + SLACK):
             text = quote_safe(f"{label} {x:g} {y:g} {w:g} {h:g}")

@@ -86,7 +86,7 @@ class DataFile:
         """Directory for weights, relative to the working directory. Raises DarkparseError for an invalid name."""
         value = self.options.get("backup")
         if value is not None and "\0" in value.text:
-            raise DarkparseError(f"{value}: backup = {quote_safe(value.text)}: a name cannot contain NUL")
+            raise DarkparseError(f"{value}: invalid name backup = {quote_safe(value.text)}; it must not contain NUL")
         return None if value is None else Path(value.text)
 
     @property
@@ -114,17 +114,17 @@ class DataFile:
         try:
             return int(value.text)
         except ValueError:
-            raise DarkparseError(f"{value}: {key} is a whole number, this is {quote_safe(value.text)}") from None
+            raise DarkparseError(f"{value}: {key} must be an integer, got {quote_safe(value.text)}") from None
 
     def file(self, key: str) -> Path:
         """Return the path of a file that the `.data` file names; raise DarkparseError if key or file is missing."""
         value = self.options.get(key)
         if value is None:
-            raise DarkparseError(f"{self.path}: there is no line '{key} = …' in it")
+            raise DarkparseError(f"{self.path}: missing line '{key} = …'")
         candidates = (Path(value.text), self.path.parent / value.text, self.path.parent.parent / value.text)
         path = next((candidate for candidate in candidates if is_file(candidate)), None)
         if path is None:
-            where = f"no such file here, beside {self.path.name} or in the folder above it"
+            where = f"no such file in the working directory, the directory of {self.path.name} or its parent"
             raise DarkparseError(f"{value}: {key} = {quote_safe(value.text)}: {where}")
         return path
 

@@ -36,7 +36,9 @@ def import_pillow() -> Any:
     try:
         from PIL import Image
     except ImportError:
-        raise DarkparseError("reading and drawing pictures needs Pillow: pip install 'darkparse[detect]'") from None
+        raise DarkparseError(
+            "reading and drawing images requires Pillow\nhint: pip install 'darkparse[detect]'"
+        ) from None
     return Image
 
 

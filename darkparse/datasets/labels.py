@@ -40,7 +40,7 @@ def read_labels(path: Path) -> list[Label]:
     for line, label in label_lines(path):
         if isinstance(label, str):
             text = quote_safe(label.rstrip())
-            raise DarkparseError(f"{path}:{line}: a label's line is a class and four numbers, this is {text}")
+            raise DarkparseError(f"{path}:{line}: invalid label, got {text}; expected a class and four numbers")
         labels.append(label)
     return labels
 

@@ -73,7 +73,7 @@ def find_sources(inputs: Iterable[str], *, exclude: Path | None = None) -> list[
             if source.url or skipped is None or skipped not in source.path.resolve().parents:
                 sources.setdefault(source.location, source)
     if not sources:
-        raise DarkparseError(f"no pictures in {', '.join(map(redact_url, inputs))}")
+        raise DarkparseError(f"no images in {', '.join(map(redact_url, inputs))}")
     return list(sources.values())
 
 
@@ -99,7 +99,7 @@ def _expand(text: str) -> list[InputFile]:
         if files:
             return [InputFile(match, Path(os.path.commonpath([f.parent for f in files]) or ".")) for match in files]
         raise DarkparseError(f"{text}: no file matches")
-    raise DarkparseError(f"{text}: no such file, folder or pattern")
+    raise DarkparseError(f"{text}: no such file, directory or pattern")
 
 
 def _expand_url(text: str) -> list[str]:
@@ -115,7 +115,7 @@ def _expand_url(text: str) -> list[str]:
         raise DarkparseError(redact_message(text, problem)) from None
     urls = [system.unstrip_protocol(name) for name in sorted(names) if Path(name).suffix.lower() in IMAGE_SUFFIXES]
     if not urls:
-        raise DarkparseError(f"{redact_url(text)}: no pictures there")
+        raise DarkparseError(f"{redact_url(text)}: no images there")
     return urls
 
 

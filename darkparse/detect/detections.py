@@ -88,7 +88,7 @@ class Detections(list[Detection]):
         try:
             import supervision
         except ImportError:
-            raise DarkparseError("supervision() needs the package supervision: pip install supervision") from None
+            raise DarkparseError("supervision() requires supervision\nhint: pip install supervision") from None
         return supervision.Detections(
             xyxy=self.numpy()[:, :4],
             confidence=np.array([d.score for d in self], np.float32),
@@ -105,7 +105,7 @@ class Detections(list[Detection]):
         try:
             import pandas
         except ImportError:
-            raise DarkparseError("to_df() needs the package pandas: pip install pandas") from None
+            raise DarkparseError("to_df() requires pandas\nhint: pip install pandas") from None
         columns = ("name", "class_id", "score", "objectness", "left", "top", "right", "bottom", "layer", "anchor")
         rows = [(d.name, d.class_id, d.score, d.objectness, *d.xyxy, d.layer, d.anchor) for d in self]
         return pandas.DataFrame(rows, columns=list(columns))
@@ -142,7 +142,7 @@ class Detections(list[Detection]):
             DarkparseError: The image has another size or cannot be read.
         """
         if image is None and self.path is None:
-            raise ValueError("these detections come from no file: draw(image) needs the image")
+            raise ValueError("detections have no image file; pass the image to draw(image)")
         return draw(
             self.path if image is None else image, self, (self.height, self.width), apply_exif=self.orientation != 1
         )

@@ -96,7 +96,7 @@ class Detector:
         self.classifies = is_classifier(network)
         self.names = find_names(network, class_count(network, use_class_map), names)
         if resize is not None and resize not in RESIZE_MODES:
-            raise DarkparseError(f"there is no resize {resize!r}; choose one of {', '.join(RESIZE_MODES)}")
+            raise DarkparseError(f"unknown resize {resize!r}; expected one of {', '.join(RESIZE_MODES)}")
         if resize == "crop" and not self.classifies:
             raise DarkparseError("resize='crop' is for classifiers: boxes would miss what is cut off")
         self.resize: Resize = resize or default_resize(network, classifies=self.classifies)
@@ -182,7 +182,7 @@ class Detector:
         """Optimized module. Raises DarkparseError if another engine than torch runs the network."""
         module: Darknet | None = getattr(self.engine, "model", None)
         if module is None:
-            raise DarkparseError(f"engine {self.engine.name} runs the network: there is no module")
+            raise DarkparseError(f"no module with engine {self.engine.name}; use engine torch")
         return module
 
     @property

@@ -77,7 +77,7 @@ def open_image(
             unpacked_size = file.width * file.height * len(file.getbands())
             if unpacked_size > max(MAX_VALUES, MAX_EXPANSION * size):
                 raise ImageError(
-                    f"{size:,} bytes that unpack to {unpacked_size:,}, more than {MAX_EXPANSION} times as many"
+                    f"{size:,} bytes unpack to {unpacked_size:,}; expected at most {MAX_EXPANSION} times the size"
                 )
             return from_pillow(file, channels, apply_exif=apply_exif)
     except ImageError as problem:
@@ -102,12 +102,14 @@ def _load_bands(file: str | os.PathLike[str] | IO[bytes]) -> Pixels:
     try:
         import tifffile
     except ImportError:
-        raise ImageError("a TIFF of more than four bands needs tifffile: pip install 'darkparse[tiff]'") from None
+        raise ImageError(
+            "reading a TIFF with more than four bands requires tifffile\nhint: pip install 'darkparse[tiff]'"
+        ) from None
     with tifffile.TiffFile(file) as tiff:
         page = tiff.pages[0]
         unpacked_size = page.nbytes
         if unpacked_size > max(MAX_VALUES, MAX_EXPANSION * tiff.filehandle.size):
-            raise ImageError(f"{tiff.filehandle.size:,} bytes that unpack to {unpacked_size:,}")
+            raise ImageError(f"{tiff.filehandle.size:,} bytes unpack to {unpacked_size:,}, which is too large")
         array: Pixels = page.asarray()
         planes = page.axes.startswith("S")
     array = np.moveaxis(array, 0, -1) if planes else array
@@ -122,7 +124,7 @@ def _read_head(file: str | os.PathLike[str] | IO[bytes]) -> tuple[int, bytes]:
     if isinstance(file, str | os.PathLike):
         status = os.stat(file)  # noqa: PTH116 - file may be a str
         if stat.S_ISCHR(status.st_mode) or stat.S_ISBLK(status.st_mode):
-            raise ImageError("a device, not an image")
+            raise ImageError("not an image, got a device")
         if not stat.S_ISREG(status.st_mode):
             return status.st_size, b""
         with open(file, "rb") as stream:
@@ -139,12 +141,12 @@ def _read_head(file: str | os.PathLike[str] | IO[bytes]) -> tuple[int, bytes]:
 
 ORIENTATIONS = {
     2: "mirrored",
-    3: "turned by 180°",
-    4: "turned by 180° and mirrored",
-    5: "turned by 90° and mirrored",
-    6: "turned by 90°",
-    7: "turned by 270° and mirrored",
-    8: "turned by 270°",
+    3: "rotated by 180°",
+    4: "rotated by 180° and mirrored",
+    5: "rotated by 90° and mirrored",
+    6: "rotated by 90°",
+    7: "rotated by 270° and mirrored",
+    8: "rotated by 270°",
 }
 """Transforms by which EXIF orientations are displayed; angles are clockwise."""
 
@@ -155,10 +157,10 @@ def from_pillow(image: PillowImage, channels: int | None = 3, *, apply_exif: boo
     # The other frames of a camera's MPO are previews. An image at a later frame was deliberately moved there.
     frames = 1 if image.format == "MPO" or image.tell() else getattr(image, "n_frames", 1)
     page = "page" if image.format == "TIFF" else "frame"
-    messages = [f"the first of {frames} {page}s; the others are left out"] if frames > 1 else []
+    messages = [f"only the first of {frames} {page}s is used"] if frames > 1 else []
     orientation = _read_orientation(image)
     if orientation in ORIENTATIONS and not apply_exif:
-        messages.append(f'its EXIF note says "{ORIENTATIONS[orientation]}", which was not followed')
+        messages.append(f'EXIF orientation "{ORIENTATIONS[orientation]}" was not applied')
         orientation = 1
     return Image(apply_orientation(pixels, orientation), tuple(messages), orientation)
 
@@ -191,7 +193,7 @@ def _to_array(image: PillowImage, channels: int | None) -> Pixels:
         maximum = array.max(initial=0)
         if image.mode == "F" or array.min(initial=0) < 0 or maximum > 0xFFFF:
             number_type = "floating point" if image.mode == "F" else "32-bit"
-            raise ImageError(f"{number_type} pixels, whose value of white is unknown; expected an array from 0 to 1")
+            raise ImageError(f"{number_type} pixels have no defined white value; expected an array from 0 to 1")
         return _convert_channels((array >> (8 if maximum > 255 else 0)).astype(np.uint8)[..., None], channels)
     if channels == 1 and image.mode == "L":
         return np.asarray(image)[..., None]
@@ -251,19 +253,19 @@ def from_array(array: Pixels, channels: int | None = 3, *, bgr: bool = False) ->
     if array.ndim == 2:
         array = array[..., None]
     if array.ndim != 3 or not array.size:
-        raise ImageError(
-            f"invalid shape of an image, got {array.shape}; expected (H, W, C) of an array, (C, H, W) of a tensor"
-        )
+        raise ImageError(f"invalid image shape, got {array.shape}; expected an array (H, W, C) or a tensor (C, H, W)")
     if array.dtype.kind == "f":
         array = array.astype(np.float32, copy=False)
         minimum, maximum = array.min(), array.max()
         if not (minimum >= -FLOAT_TOLERANCE and maximum <= 1 + FLOAT_TOLERANCE):
             raise ImageError(
-                f"invalid values of an image of floats, got {minimum:g} to {maximum:g}; expected 0 to 1: scale them, "
-                "e.g. by 1/255, or pass uint8"
+                f"invalid values of a floating point image, got {minimum:g} to {maximum:g}; expected 0 to 1\n"
+                "hint: scale them, e.g. by 1/255, or pass uint8"
             )
     elif array.dtype != np.uint8:
-        raise ImageError(f"invalid dtype of an image, got {array.dtype}; expected uint8, or floats from 0 to 1")
+        raise ImageError(
+            f"invalid image dtype, got {array.dtype}; expected uint8, or floating point values from 0 to 1"
+        )
     if bgr and array.shape[2] >= 3:
         array = np.concatenate((array[..., 2::-1], array[..., 3:]), 2)
     return _convert_channels(array, channels)
@@ -277,7 +279,7 @@ def _convert_channels(array: Pixels, channels: int | None) -> Pixels:
     if num_channels == channels:
         return array
     if channels not in (1, 3) or num_channels not in (1, 3, 4):
-        raise ImageError(f"image has {num_channels} channels, but the network takes {channels}")
+        raise ImageError(f"wrong number of image channels, got {num_channels}; expected {channels} for the network")
     if channels == 3:
         return np.repeat(array, 3, axis=2) if num_channels == 1 else array[..., :3]
     red, green, blue = (array[..., i] for i in range(3))

@@ -123,7 +123,7 @@ class Live:
                 return
             wait = MIN_WAIT if self._count > count_before else wait
             if not self._stop.is_set():
-                self._on_loss(f"{self.name}: {problem}; trying again in {wait:g} s")
+                self._on_loss(f"{self.name}: {problem}; retrying in {wait:g} s")
                 self._stop.wait(wait)
                 wait = min(2 * wait, MAX_WAIT)
 
@@ -136,7 +136,7 @@ class Live:
                 av.open(self.source, format=container_format, options=PYAV_OPTIONS, timeout=STREAM_TIMEOUT)
             ) as container:
                 if not container.streams.video:
-                    return "no video track in it", True
+                    return "no video track", True
                 problem = self._store_frames(container)
         except (av.FFmpegError, OSError) as error:
             is_invalid = isinstance(

@@ -52,7 +52,7 @@ class Postprocessor:
         candidate_indices = np.flatnonzero(in_image[candidates.box])
         messages = []
         if len(candidate_indices) > MAX_PLAUSIBLE_BOXES:
-            messages.append(f"{len(candidate_indices):,} boxes over the threshold: is this network trained?")
+            messages.append(f"{len(candidate_indices):,} boxes above the threshold; is the network trained?")
         # exp() of a width or height may overflow in float32; such a box is meaningless and not valid in JSON.
         is_finite = np.isfinite(boxes).all(1) & np.isfinite(candidates.objectness[box_indices])
         positions = np.searchsorted(box_indices, candidates.box[candidate_indices])

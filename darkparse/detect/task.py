@@ -21,14 +21,15 @@ def is_classifier(network: Network) -> bool:
         raise DarkparseError(f"{network.name} takes a vector, not an image")
     last = network.nodes[network.outputs[-1]]
     if isinstance(last.layer, Head) and last.layer.decoder(network.dialect, hierarchy=0, use_class_map=False) is None:
-        raise DarkparseError(f"{network.name} ends in [{last.kind}], a head that has no boxes to decode")
+        raise DarkparseError(f"{network.name} ends with [{last.kind}], a head without boxes")
     if network.heads:
         if len({get_head(network.nodes[i]).classes for i in network.heads}) > 1:
-            raise DarkparseError(f"{network.name}: the heads have different numbers of classes")
+            raise DarkparseError(f"{network.name}: heads have different numbers of classes")
         return False
     if last.out_shape.area != 1:
         raise DarkparseError(
-            f"{network.name} neither detects nor classifies: it ends in [{last.kind}], a map of {last.out_shape}"
+            f"{network.name} is neither a detector nor a classifier: it ends with [{last.kind}], a map of "
+            f"{last.out_shape}"
         )
     return True
 
@@ -44,7 +45,7 @@ def class_count(network: Network, use_class_map: bool) -> int:
         return last.out_shape.size
     path = getattr(last.layer, "map", None)
     if use_class_map and path is None:
-        raise DarkparseError(f"{network.name}: its head has no map=")
+        raise DarkparseError(f"{network.name}: head without map=")
     classes: int = last.layer.classes  # type: ignore[attr-defined]
     return len(read_map(path, classes)) if use_class_map and path is not None else classes
 

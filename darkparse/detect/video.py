@@ -20,7 +20,7 @@ def import_pyav() -> Any:
     try:
         import av
     except ImportError:
-        raise DarkparseError("videos need PyAV: pip install 'darkparse[video]'") from None
+        raise DarkparseError("reading videos requires PyAV\nhint: pip install 'darkparse[video]'") from None
     return av
 
 
@@ -44,7 +44,7 @@ class Video:
             raise ImageError(f"{path}: {getattr(problem, 'strerror', None) or problem}") from None
         if not self._container.streams.video:
             self._container.close()
-            raise ImageError(f"{path}: no video track in it")
+            raise ImageError(f"{path}: no video track")
         stream = self._container.streams.video[0]
         stream.thread_type = "AUTO"
         self.frames: int = stream.frames

@@ -81,7 +81,8 @@ def _choose_image(network: Network, image: Tensor, reference: Reference) -> Tens
         return image
     if reference.input.size != network.input_shape.size:
         raise DarkparseError(
-            f"the other's input has {reference.input.size:,} values, the network takes {network.input_shape.size:,}"
+            f"wrong input size of the reference, got {reference.input.size:,} values; expected "
+            f"{network.input_shape.size:,}"
         )
     return torch.from_numpy(reference.input.reshape(1, *network.input_shape.tensor))
 
@@ -95,7 +96,7 @@ def _compare_layers(network: Network, outputs: Sequence[Tensor], reference: Refe
             differences.append(compute_difference(node, ours, theirs))
     if not differences:
         raise DarkparseError(
-            f"there is nothing to compare: the other has no value for any of the layers 0 to {len(outputs) - 1}"
+            f"nothing to compare: the reference has no output for any of the layers 0 to {len(outputs) - 1}"
         )
     return differences
 

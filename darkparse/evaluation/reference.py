@@ -50,7 +50,9 @@ def open_reference(path: Path, image: Floats) -> Reference:
         return OnnxReference(path, image)
     if path.suffix == ".npz":
         return Dump(path)
-    raise DarkparseError(f"{path}: a dump is an .npz with an array for each layer, or a model is an .onnx")
+    raise DarkparseError(
+        f"{path}: unsupported reference; expected an .npz file with one array per layer, or an .onnx model"
+    )
 
 
 class Dump(Reference):
@@ -60,7 +62,7 @@ class Dump(Reference):
         try:
             arrays = {key: np.asarray(array, np.float32) for key, array in read_npz(open_source(path)).items()}
         except (ValueError, TypeError, OverflowError, MemoryError):
-            raise DarkparseError(f"{path}: not an .npz of number arrays") from None
+            raise DarkparseError(f"{path}: not an .npz file of numeric arrays") from None
         self.path = path
         self.input = arrays.pop("input", None)
         self._layers: dict[int, Floats] = {}
@@ -68,11 +70,12 @@ class Dump(Reference):
             numbers = re.findall(r"\d{1,9}", key)
             if not numbers:
                 raise DarkparseError(
-                    f"{path}: the array {quote_safe(key)} names no layer; keys are `input`, `0`, `1`, … or `layer_0`, …"
+                    f"{path}: array {quote_safe(key)} does not name a layer; expected keys `input`, `0`, `1`, … or "
+                    "`layer_0`, …"
                 )
             self._layers[int(numbers[-1])] = array
         if not self._layers:
-            raise DarkparseError(f"{path}: no layer in it")
+            raise DarkparseError(f"{path}: no layers in the file")
 
     def output(self, node: Node, ours: Floats) -> Floats | None:
         theirs = self._layers.get(node.index)
@@ -119,7 +122,7 @@ def _run_onnx(path: Path, image: Floats) -> tuple[list[NDArray[Any]], int]:
         import onnxruntime as ort
     except ImportError:
         raise DarkparseError(
-            "comparing with an ONNX model needs onnx and onnxruntime: pip install 'darkparse[onnx]'"
+            "comparing with an ONNX model requires onnx and onnxruntime\nhint: pip install 'darkparse[onnx]'"
         ) from None
     try:
         model = onnx.load(str(path))
@@ -134,7 +137,7 @@ def _run_onnx(path: Path, image: Floats) -> tuple[list[NDArray[Any]], int]:
         values: list[NDArray[Any]] = session.run(None, {session.get_inputs()[0].name: image})
     except _get_onnx_errors() as problem:
         raise DarkparseError(
-            f"{path}: the model does not run on an input {image.shape}: {describe_error(problem)}"
+            f"{path}: the model failed for an input {image.shape}: {describe_error(problem)}"
         ) from None
     arrays = [value for value in values if isinstance(value, np.ndarray)]
     return arrays, sum(isinstance(value, np.ndarray) for value in values[: len(output_names)])

@@ -54,7 +54,7 @@ def _trace_script(exported: ExportModule, network: Network, dynamic_axes: Dynami
 def _find_compiler_obstacle() -> str:
     if any(shutil.which(name) for name in (os.environ.get("CXX", ""), *COMPILERS) if name):
         return ""
-    return f"AOTInductor needs a C++ compiler, and there is none of {', '.join(COMPILERS)} on PATH"
+    return f"AOTInductor requires a C++ compiler in PATH; expected one of {', '.join(COMPILERS)}"
 
 
 PROGRAM = TorchFormat(

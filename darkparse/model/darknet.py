@@ -139,7 +139,7 @@ class Darknet(NotebookRepr, nn.Module):
     def _check_weights(self) -> None:
         if self._is_empty:
             raise NoWeightsError(
-                f"{self.network.name} has no weights yet: load weights, or build it with initialize=True"
+                f"{self.network.name} has no weights yet; load weights or build it with initialize=True"
             )
 
     @cached_property
@@ -253,7 +253,7 @@ def check_dtype(dtype: torch.dtype | None) -> None:
     """Raise DarkparseError if parameters cannot have this dtype."""
     if dtype is not None and not dtype.is_floating_point:
         raise DarkparseError(
-            f"parameters are in floating point: dtype is torch.float32, float16 or the like, not {dtype}"
+            f"invalid dtype {dtype}; expected a floating point type such as torch.float32 or torch.float16"
         )
 
 
@@ -271,7 +271,7 @@ def require_weights(model: nn.Module, purpose: str) -> Darknet:
     model = unwrap_model(model)
     if any(tensor.is_meta for tensor in chain(model.parameters(), model.buffers())):
         name = model.network.name
-        raise NoWeightsError(f"{name} has no weights yet: load or initialize the module before {purpose} it")
+        raise NoWeightsError(f"{name} has no weights yet; load or initialize the module before {purpose} it")
     return model
 
 

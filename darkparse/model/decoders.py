@@ -197,7 +197,7 @@ class GridDecoder(nn.Module):
     def __init__(self, *, side: int, num: int, classes: int, coords: int, sqrt: bool) -> None:
         super().__init__()
         if coords != 4:
-            raise DarkparseError(f"a [detection] head with coords={coords} has no boxes; coords=4 is needed")
+            raise DarkparseError(f"cannot decode boxes of a [detection] head with coords={coords}; expected coords=4")
         self.side, self.num, self.classes, self.sqrt = side, num, classes, sqrt
 
     def forward(self, output: Tensor, size: Size) -> DecodedBoxes:

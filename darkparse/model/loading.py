@@ -198,14 +198,14 @@ def _check_shapes(name: str, state: Mapping[str, Tensor], values: Mapping[str, T
     for key, value in values.items():
         old = state.get(key)
         if old is None:
-            message = (
-                "a module whose batch norm was folded (fused), or that was changed otherwise, takes no weights of its "
-                "cfg"
+            message = "the module was changed after it was built, e.g. by folding batch norm"
+            raise WeightsError(
+                f"{name}: the module has no tensor {key}: {message}\nhint: load weights before changing it"
             )
-            raise WeightsError(f"{name}: {key} is not in this module: {message}; load first, then change it")
         if old.shape[1:] != value.shape[1:] or len(old) < len(value):
             raise WeightsError(
-                f"{name}: {key} has the shape {tuple(old.shape)} in this module, the cfg says {tuple(value.shape)}"
+                f"{name}: wrong shape of {key} in the module, got {tuple(old.shape)}; expected {tuple(value.shape)} "
+                "from the cfg"
             )
 
 
@@ -230,10 +230,10 @@ def _check_size(network: Network, *, in_memory: bool) -> None:
     total = sum(size for _, size in node_bytes)
     node, largest = max(node_bytes, key=lambda item: item[1])
     description = (
-        f"{network.name} needs {total:,} bytes for its parameters, {largest:,} of them for layer {node.index} "
+        f"{network.name} requires {total:,} bytes for its parameters, {largest:,} of them for layer {node.index} "
         f"[{node.kind}]"
     )
     if largest >= 2**63:
-        raise DarkparseError(f"{description} ({node.section.span}): more than torch can address")
+        raise DarkparseError(f"{description} ({node.section.span}), which is more than torch can address")
     if in_memory and total > (available := free_memory()):
-        raise DarkparseError(f"{description} ({node.section.span}): {available:,} are free")
+        raise DarkparseError(f"{description} ({node.section.span}), but only {available:,} are free")

@@ -45,7 +45,7 @@ def explain_wrong_network(network: object) -> str:
     """Return the error for an object that is not a compiled Network; it names the right call."""
     cfg = repr(network) if isinstance(network, str | os.PathLike) else "cfg"
     return (
-        f"Darknet takes a compiled Network, got {type(network).__name__}; call darkparse.load({cfg}, weights), or "
+        f"expected a compiled Network, got {type(network).__name__}; call darkparse.load({cfg}, weights), or "
         f"darkparse.build({cfg}) for a module without weights"
     )
 

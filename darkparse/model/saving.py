@@ -62,7 +62,8 @@ def save_weights(
     target = Path(path)
     if get_container_kind(target) is not None:
         raise WeightsError(
-            f"{target}: a .weights file with this ending would mislead; darkparse.save() writes {target.suffix} files"
+            f"{target}: misleading extension {target.suffix} for a .weights file\nhint: write {target.suffix} files "
+            "with darkparse.save()"
         )
     entries = compute_layout(model.network, upto)
     arrays = {
@@ -131,18 +132,15 @@ def _get_tensor(state: Mapping[str, Tensor], node: Node, spec: TensorSpec) -> Te
     tensor = state.get(name)
     if tensor is None and _find_folded_bias(state, node, spec) is None:
         raise WeightsError(
-            f"{name} is not in this module: its layers were changed after it was built, so it fits no file of its cfg"
+            f"the module has no tensor {name}: its layers were changed after it was built, so it does not fit its cfg"
         )
     if tensor is None:
-        message = (
-            "a file of this cfg holds it apart: save before folding, or save_weights() with widen=True one that "
-            "changes nothing"
-        )
-        raise WeightsError(f"{name} is not in this module: batch norm was folded (fused) into the layer; {message}")
+        message = "hint: save the module before folding, or call save_weights() with widen=True"
+        raise WeightsError(f"the module has no tensor {name}: batch norm was folded into the layer\n{message}")
     if tensor.is_meta:
-        raise NoWeightsError(f"{name} has no values yet: load or initialize the module before saving it")
+        raise NoWeightsError(f"{name} has no values yet; load or initialize the module before saving it")
     if tensor.shape != spec.shape:
-        raise WeightsError(f"{name} has the shape {tuple(tensor.shape)}, the cfg says {spec.shape}")
+        raise WeightsError(f"wrong shape of {name}, got {tuple(tensor.shape)}; expected {spec.shape} from the cfg")
     return tensor
 
 

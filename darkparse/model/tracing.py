@@ -94,12 +94,10 @@ def prepare_export(
     check_export_form(network, heads, dynamic_axes)
     stateful = next((node for node in network.nodes if node.layer.has_state), None)
     if stateful is not None:
-        raise DarkparseError(
-            f"layer {stateful.index} [{stateful.kind}] remembers what came before, and an exported graph has no memory"
-        )
+        raise DarkparseError(f"layer {stateful.index} [{stateful.kind}] is stateful and cannot be exported")
     require_weights(model, "exporting")
     if model.training:
-        raise DarkparseError("the model is in training mode: export model.eval()")
+        raise DarkparseError("cannot export a model in training mode; export model.eval()")
     # Folding halves the steps to trace, and works on a copy: the caller's model is unchanged.
     folded = fuse(model)
     return ExportModule(folded.half() if half else folded, heads, half=half, threshold=threshold).eval()
@@ -156,4 +154,4 @@ def trace(exported: ExportModule, network: Network, dynamic_axes: DynamicAxes) -
     except Exception as problem:
         axes = "batch, height and width" if dynamic_axes.size else "batch"
         first_line = str(problem).strip().partition("\n")[0]
-        raise DarkparseError(f"{network.name} cannot be traced with a free {axes}: {first_line}") from problem
+        raise DarkparseError(f"cannot trace {network.name} with a dynamic {axes}: {first_line}") from problem

@@ -68,7 +68,7 @@ def run_through_time(layer: nn.Module, x: Tensor, steps: int) -> Tensor:
         ValueError: The number of rows is not a multiple of `steps`.
     """
     if len(x) % steps:
-        raise ValueError(f"{len(x)} rows cannot be divided into time_steps={steps}")
+        raise ValueError(f"batch size must be a multiple of time_steps={steps}, got {len(x)}")
     stateful_modules = [module for module in layer.modules() if isinstance(module, StatefulModule)]
     for module in stateful_modules:
         module.reset_state()

@@ -113,8 +113,8 @@ def _select_certain(
             return
     if not count:
         raise DarkparseError(
-            f"{network.name} takes signs of sums that are nearly 0 on every input tried, so that its file cannot be "
-            "compared with it (verify=False writes it unseen)"
+            f"cannot verify the file of {network.name}: it takes signs of sums near 0 for every input tried\n"
+            "hint: write it without verification by verify=False"
         )
 
 
@@ -122,20 +122,21 @@ def _compare_output(expected: Tensor, actual: Tensor, tolerance: float) -> tuple
     """Return the largest difference of an output and the largest magnitude of the module's, over finite values."""
     if expected.shape != actual.shape:
         raise DarkparseError(
-            f"the exported file gives {tuple(actual.shape)} where the module gives {tuple(expected.shape)}"
+            f"wrong output shape of the exported file, got {tuple(actual.shape)}; expected {tuple(expected.shape)}"
         )
     finite = expected.isfinite()
     num_mismatches = int((finite != actual.isfinite()).sum())
     if num_mismatches:
         # A NaN compares as false with any bound, so it needs a separate check.
         raise DarkparseError(
-            f"{num_mismatches} of {finite.numel()} values are finite in the module or in the exported file alone; "
-            "it was not kept"
+            f"the exported file differs from the module: {num_mismatches} of {finite.numel()} values are finite in "
+            "only one of them; the file was deleted"
         )
     difference, largest = (float(values.where(finite, 0).abs().max()) for values in (expected - actual, expected))
     bound = tolerance * max(largest, 1.0)
     if not difference <= bound:
         raise DarkparseError(
-            f"the exported file differs from the module by {difference:.2e}, more than {bound:.1e}; it was not kept"
+            f"the exported file differs from the module by {difference:.2e}, more than {bound:.1e}; the file was "
+            f"deleted"
         )
     return difference, largest

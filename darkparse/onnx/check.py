@@ -45,7 +45,9 @@ def check_onnx(
     try:
         import onnxruntime
     except ImportError:
-        raise DarkparseError("onnxruntime is not installed: pip install 'darkparse[onnxruntime]'") from None
+        raise DarkparseError(
+            "checking an ONNX file requires onnxruntime\nhint: pip install 'darkparse[onnxruntime]'"
+        ) from None
     options = onnxruntime.SessionOptions()
     options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(file.path.parent))
     model_bytes = file.read_bytes() + (_make_observer() if heads == "nms" else b"")

@@ -88,7 +88,7 @@ class NetworkGraph:
     def _emit_module(self, node: Node, spec: ModuleSpec, inputs: list[Value]) -> Any:
         if spec.target not in EMITTERS:
             place = f"{node.section.span}: layer {node.index} [{node.kind}]"
-            raise DarkparseError(f"{place} has no ONNX form: nothing writes {spec.target}")
+            raise DarkparseError(f"{place} cannot be exported to ONNX: no emitter is registered for {spec.target}")
         path = f"layers.{node.index}.{spec.name}"
         ctx = EmitContext(
             self.graph, node, path, self.parameters, self.dynamic_axes, self.image, self.network.input_shape

@@ -65,7 +65,7 @@ def iter_fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
         if length is None:
             length, at = _read_varint(data, at)
         if at + length > len(data) or tag & 7 not in (FIXED64, BLOCK, FIXED32):
-            raise ValueError(f"field {tag >> 3} reaches beyond its message")
+            raise ValueError(f"field {tag >> 3} exceeds its message")
         yield tag >> 3, data[at : at + length]
         at += length
 
@@ -77,4 +77,4 @@ def _read_varint(data: memoryview, at: int) -> tuple[int, int]:
         at, shift = at + 1, shift + 7
         if data[at - 1] < 0x80:
             return value, at
-    raise ValueError("a number has no end")
+    raise ValueError("unterminated integer")

@@ -30,7 +30,7 @@ def check_structure(path: Path, external_sizes: Mapping[str, int] = MappingProxy
         (graph,) = _get_blocks(_map_file(path), 7)
         _check_graph(graph, set(), external_sizes)
     except ValueError as problem:
-        raise DarkparseError(f"the ONNX file is damaged: {problem}; it was not kept") from None
+        raise DarkparseError(f"the written ONNX file is invalid: {problem}; it was deleted") from None
 
 
 def read_metadata(path: Path) -> dict[str, str]:
@@ -79,20 +79,20 @@ def _check_graph(graph: memoryview, defined: set[str], external_sizes: Mapping[s
     for operator in _get_blocks(graph, 1):
         missing = [name for name in _get_names(operator, 1) if name and name not in defined]
         if missing:
-            raise ValueError(f"{_get_names(operator, 3)[0]} takes {missing[0]}, which nothing before it makes")
+            raise ValueError(f"{_get_names(operator, 3)[0]} reads {missing[0]}, which no earlier node produces")
         for attribute in _get_blocks(operator, 5):
             for body in _get_blocks(attribute, 6):
                 _check_graph(body, defined, external_sizes)
         _define(defined, _get_names(operator, 2))
     for port in _get_blocks(graph, 12):
         if _get_names(port, 1)[0] not in defined:
-            raise ValueError(f"nothing makes the output {_get_names(port, 1)[0]}")
+            raise ValueError(f"no node produces the output {_get_names(port, 1)[0]}")
 
 
 def _define(defined: set[str], names: Iterable[str]) -> None:
     for name in names:
         if name in defined:
-            raise ValueError(f"{name} is made twice")
+            raise ValueError(f"{name} is produced twice")
         defined.add(name)
 
 

@@ -117,7 +117,7 @@ def to_onnx(
     if heads == "nms":
         suppression = get_suppression(network)
         if suppression.kind == "cornersnms":
-            raise DarkparseError("nms_kind=cornersnms has no graph: export the decoded boxes instead (heads decoded)")
+            raise DarkparseError("nms_kind=cornersnms cannot be exported; use heads decoded")
         selected = None if classes is None else check_classes(network, classes)
         graph.add_nms_output(DetectionSettings.hierarchy, threshold, nms, suppression.exponent, selected)
     else:
@@ -215,7 +215,7 @@ def _read(cfg: Network | Config | str | os.PathLike[str], weights: WeightsSource
 
     loaded = read(cfg, weights)
     if loaded is None:
-        raise NoWeightsError(f"{compile(cfg).name}: a network is exported with its weights, and there are none")
+        raise NoWeightsError(f"{compile(cfg).name}: no weights to export; pass a weights file or a module")
     return loaded
 
 

@@ -120,8 +120,8 @@ class Checkpoints:
         try:
             return torch.load(self.state, map_location="cpu", weights_only=True)
         except FileNotFoundError:
-            raise DarkparseError(f"{self.state}: there is no such file to resume from; leave --resume out") from None
+            raise DarkparseError(f"{self.state}: no training state to resume from\nhint: remove --resume") from None
         except OSError as problem:
             raise DarkparseError(f"{self.state}: {describe_error(problem)}") from None
         except Exception as problem:  # noqa: BLE001  # torch raises many kinds of errors for corrupt files
-            raise DarkparseError(f"{self.state}: not what a training leaves ({type(problem).__name__})") from None
+            raise DarkparseError(f"{self.state}: not a training state ({type(problem).__name__})") from None

@@ -11,7 +11,7 @@ from darkparse.errors import DarkparseError
 from darkparse.model.darknet import Darknet
 from darkparse.training.losses.network import Loss
 
-ADVICE = "a lower learning_rate=, a longer burn_in= or other weights to start from help; {last} is as it was before"
+ADVICE = "hint: try a lower learning_rate=, a longer burn_in= or other initial weights; {last} is unchanged"
 
 
 def check_loss(model: Darknet, batch: int, x: Tensor, paths: Sequence[str], loss: Loss, last: object) -> None:
@@ -35,19 +35,19 @@ def check_loss(model: Darknet, batch: int, x: Tensor, paths: Sequence[str], loss
     bad_weight = _find_nonfinite(model.named_parameters())
     if bad_weight is not None:
         raise DarkparseError(
-            f"{message}, and before it {_describe_owner(model, bad_weight)} has a weight that is not: {bad_weight}"
+            f"{message}, because weight {bad_weight} of {_describe_owner(model, bad_weight)} is not finite"
         )
     with torch.no_grad():
         outputs = model.layer_outputs(x)
     first = next((index for index, out in enumerate(outputs) if not torch.isfinite(out).all()), None)
     if first is None:
         scores = outputs[head].flatten(1).abs().amax(1)
-        where = f"its inputs reach {scores.max():.3g}"
+        where = f"its inputs are as large as {scores.max():.3g}"
     else:
         scores = (~torch.isfinite(outputs[first].flatten(1))).sum(1)
-        where = f"{_describe_layer(model, first)} is the first whose output is not"
+        where = f"{_describe_layer(model, first)} is the first with an output that is not finite"
     image = paths[int(scores.argmax())]
-    raise DarkparseError(f"{message}; {where}, worst in the picture {image}. {ADVICE.format(last=last)}")
+    raise DarkparseError(f"{message}; {where}, worst for image {image}\n{ADVICE.format(last=last)}")
 
 
 def check_gradients(model: Darknet, batch: int, last: object) -> None:
@@ -62,7 +62,7 @@ def check_gradients(model: Darknet, batch: int, last: object) -> None:
     name = _find_nonfinite(reversed(gradients.items()))  # the backward pass starts at the last layer
     if name is not None:
         message = f"batch {batch}: the gradient of {_describe_owner(model, name)} is not finite: {name}"
-        raise DarkparseError(f"{message}. {ADVICE.format(last=last)}")
+        raise DarkparseError(f"{message}\n{ADVICE.format(last=last)}")
 
 
 def _find_nonfinite(tensors: Iterable[tuple[str, Tensor]]) -> str | None:

@@ -35,7 +35,7 @@ def build_for_training(
     """
     if weights is None:
         model = load(network, device=device)
-        return model.train(), "weights: none, every layer starts anew"
+        return model.train(), "weights: none, all layers are initialized"
     try:
         model = load(network, weights, ReadOptions(allow_partial=True, mmap=False), device=device)
     except WeightsError as problem:

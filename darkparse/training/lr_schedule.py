@@ -66,4 +66,4 @@ def _check_policy(network: Network, net: NetTraining) -> None:
     if requirement := find_missing_options(net):
         section = network.config.net
         at = section.find("policy")
-        raise cfg_error("training", f"policy={net.policy} needs {requirement}", at.span if at else section.span)
+        raise cfg_error("training", f"policy={net.policy} requires {requirement}", at.span if at else section.span)

@@ -81,11 +81,13 @@ def check_origin(state: Any, network: Network) -> None:
     if not isinstance(state, dict):
         raise DarkparseError(f"not a training state, got {_describe(state)}; expected a dict")
     if "cfg" not in state:
-        raise DarkparseError("the state has no digest of its cfg, so it may belong to another one; start from weights")
+        raise DarkparseError(
+            "the state has no digest of its cfg, so it may belong to another one\nhint: start from weights"
+        )
     if not isinstance(state["cfg"], str) or state["cfg"] != digest_cfg(network):
         raise DarkparseError(
-            "the state belongs to a different cfg, dialect or size; resume with those that it was trained with, "
-            "or leave --resume out and start from its weights"
+            "the state belongs to a different cfg, dialect or size\nhint: resume with the original ones, or remove "
+            "--resume and start from its weights"
         )
     images, batches = count_images_per_batch(network), bind_net_training(network).max_batches
     max_seen = (batches + 1) * images - 1 if batches else MAX_SEEN
@@ -144,7 +146,7 @@ def _check_form(value: Any, form: Form, name: str) -> None:
     if not isinstance(value, dict):
         raise DarkparseError(f"damaged: {name} is {_describe(value)}; expected a dict")
     needed = {key for key, entry in form.items() if not isinstance(entry, OptionalEntry)}
-    problems = [("lacks", needed - value.keys()), ("has an unknown entry", value.keys() - form.keys())]
+    problems = [("has no", needed - value.keys()), ("has an unknown entry", value.keys() - form.keys())]
     for description, keys in problems:
         if keys:
             raise DarkparseError(f"damaged: {name or 'the state'} {description} {min(map(_describe, keys))}")
@@ -162,7 +164,7 @@ def _optimizer_form(update: DarknetOptimizer, batches_done: int, *, skips_update
     for index, (parameter, group) in enumerate(pairs):
         entry: dict[str, Form]
         if isinstance(update, Adam):
-            step = Leaf(f"a whole number from 0 to {batches_done}", lambda value: _is_step(value, batches_done))
+            step = Leaf(f"an integer from 0 to {batches_done}", lambda value: _is_step(value, batches_done))
             entry = {"step": step, "exp_avg": _tensor(parameter), "exp_avg_sq": _tensor(parameter, 0)}
         else:
             entry = {"momentum_buffer": _tensor(parameter)} if group["momentum"] else {}

@@ -133,11 +133,14 @@ class Trainer:
     def _last_batch(self, batches: int | None) -> int:
         batches_done, max_batches = self.schedule.batch - 1, self.net.max_batches
         if not max_batches and batches is None:
-            raise DarkparseError(f"{self.model.network.name} has no max_batches=: --batches says how many to train")
+            raise DarkparseError(
+                f"{self.model.network.name} has no max_batches=\nhint: set the number of batches with --batches"
+            )
         if batches_done >= max_batches > 0 and not self._is_validation_due:
             raise DarkparseError(
-                f"max_batches={max_batches:,} is reached: {self.schedule.seen:,} pictures were seen, which are "
-                f"{batches_done:,} batches. --clear counts from 0; a larger max_batches= in the cfg goes on"
+                f"max_batches={max_batches:,} is already reached, got {self.schedule.seen:,} seen images, which are "
+                f"{batches_done:,} batches\nhint: restart the count with --clear, or continue with a larger "
+                f"max_batches= in the cfg"
             )
         return (
             min(batches_done + batches, max_batches or batches_done + batches) if batches is not None else max_batches
@@ -207,8 +210,8 @@ class Trainer:
         network, size = self.model.network, self._parallel.size
         if network.net.batch % (network.net.subdivisions * size):
             raise DarkparseError(
-                f"batch={network.net.batch} of {network.net.subdivisions} subdivisions cannot be shared out among "
-                f"{size} processes"
+                f"cannot divide batch={network.net.batch} with subdivisions={network.net.subdivisions} among {size} "
+                "processes"
             )
         shares = replace(network, net=replace(network.net, subdivisions=network.net.subdivisions * size))
         return data.batches(
@@ -237,8 +240,8 @@ class Trainer:
                 outputs = self.model.layer_outputs(torch.zeros(rows, loader.channels, *size, device=self._device))
             torch.stack([outputs[entry].float().sum() for entry in self.losses.entries.values()]).sum().backward()
         except torch.OutOfMemoryError:
-            message = f"{rows} pictures of {size[1]}×{size[0]} do not fit into the memory of {self._device}"
-            raise DarkparseError(f"{message}: more subdivisions= make it fewer") from None
+            message = f"{rows} images of {size[1]}×{size[0]} do not fit into the memory of {self._device}"
+            raise DarkparseError(f"{message}\nhint: increase subdivisions=") from None
         finally:
             restore()
 

@@ -256,7 +256,7 @@ def test_command_with_dash_reads_cfg_from_stdin(line: str, piped: Path, capsys: 
 def test_convert_with_weights_from_stdin_exits_2(piped: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "darkparse convert - WEIGHTS -o out.pt" in _error(capsys, "convert", "-", "-o", "out.pt")
     sys.stdin = io.TextIOWrapper(io.BytesIO(STDIN_CFG.encode()))
-    assert "name a file of weights" in _error(capsys, "convert", "yolov3", "-", "-o", "out.pt")
+    assert "pass the weights as a file" in _error(capsys, "convert", "yolov3", "-", "-o", "out.pt")
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252"])

@@ -109,7 +109,7 @@ def test_detect_and_evaluate_accept_lists_and_data_files(
         assert run("evaluate", *model, "--images", wrong) == 2
         assert message in capsys.readouterr().err
     assert run("evaluate", *model, "--images", "set/valid.txt", "--annotations", "set/obj.data") == 2
-    assert "a COCO file goes with the folder of its pictures" in capsys.readouterr().err.replace("\n", " ")
+    assert "a COCO file requires the directory of its images" in capsys.readouterr().err.replace("\n", " ")
 
 
 def test_find_label_searches_where_darknet_looks(tmp_path: Path) -> None:

@@ -91,7 +91,7 @@ def test_detect_coco_with_names_that_are_not_unique_ids_warns(
     Image.fromarray(picture(0)).save(shots / "dog.png")
     assert run("detect", *model, shots, "--out", tmp_path / "out", "--save", "coco") == 0
     told = capsys.readouterr().err.replace("\n", " ")
-    assert "several pictures share the id 9; 'dog' has none" in told
+    assert "several images have the ID 9; 'dog' without a number" in told
 
 
 def test_detect_without_detections_prints_valid_json(
@@ -250,14 +250,17 @@ def test_detect_inputs_are_listed_or_exit_2(
     listing.write_text(f"{shots / 'a' / '00.png'}\nshots/b/03.png\n", "utf-8")
     assert run("detect", *model, listing, "--format", "jsonl") == 0
     assert len(capsys.readouterr().out.splitlines()) == 2
-    for bad, message in (("none.png", "no such file, folder or pattern"), (str(tmp_path / "*.gif"), "no file matches")):
+    for bad, message in (
+        ("none.png", "no such file, directory or pattern"),
+        (str(tmp_path / "*.gif"), "no file matches"),
+    ):
         assert run("detect", *model, bad) == 2
         assert message in capsys.readouterr().err
     assert run("detect", *model, (shots / "a" / "00.png").as_uri()) == 2
-    assert "a/00.png: URLs are read with --ray" in capsys.readouterr().err.replace("\n", "")
+    assert "a/00.png: URLs require --ray" in capsys.readouterr().err.replace("\n", "")
     (tmp_path / "empty").mkdir()
     assert run("detect", *model, tmp_path / "empty") == 2
-    assert "no pictures in" in capsys.readouterr().err
+    assert "no images in" in capsys.readouterr().err
     assert run("detect", *model, shots, "--out", shots) == 2
     assert run("detect", *model, shots / "a" / "00.png", "--out", shots / "a") == 2
     assert run("detect", *model, shots, "--resume") == 2
@@ -379,5 +382,5 @@ def test_detect_unwritable_drawing_is_reported_and_others_are_written(
         Image.fromarray(picture(0)).save(folder / name)
     (out / "a.png").mkdir(parents=True)
     assert run("detect", *model, folder, "--out", out) == 1
-    assert "a.png: its drawing cannot be written: is a directory" in capsys.readouterr().err.replace("\n", " ")
+    assert "a.png: cannot write the drawing: is a directory" in capsys.readouterr().err.replace("\n", " ")
     assert (out / "b.png").is_file()

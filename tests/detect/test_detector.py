@@ -218,7 +218,7 @@ def test_classifier_returns_classes_of_whole_image(tmp_path: Path) -> None:
         ("[net]\ninputs=4\n[connected]\noutput=3\n[softmax]\n", "takes a vector, not an image"),
         (
             "[net]\nwidth=8\nheight=8\nchannels=3\n[maxpool]\nsize=2\nstride=2\n",
-            r"neither detects nor classifies: it ends in \[maxpool\]",
+            r"neither a detector nor a classifier: it ends with \[maxpool\]",
         ),
     ],
 )
@@ -257,7 +257,7 @@ def test_find_names_by_file_data_tree_and_class_count(tmp_path: Path) -> None:
     assert find_names(network, 2) == ("left", "right")
     (tmp_path / "x.data").write_text("classes = 2\n#names = no\nnames = pets.names\n", "utf-8")
     assert find_names(network, 2, tmp_path / "x.data") == ("cat", "dog")
-    with pytest.raises(darkparse.DarkparseError, match="2 names, and the network has 80 classes"):
+    with pytest.raises(darkparse.DarkparseError, match="got 2; expected 80"):
         find_names(network, 80, tmp_path / "pets.names")
     with pytest.raises(darkparse.DarkparseError, match="No such file"):
         find_names(network, 2, tmp_path / "none.names")
@@ -273,7 +273,7 @@ def test_shipped_names_have_expected_count() -> None:
 
 def test_detect_floats_outside_0_to_1_raises(detector: Detector) -> None:
     for wrong in (np.full((8, 8, 3), 255.0), np.full((8, 8, 3), -1.0), np.full((8, 8, 3), np.nan)):
-        with pytest.raises(ImageError, match=r"expected 0 to 1: scale them"):
+        with pytest.raises(ImageError, match=r"expected 0 to 1\nhint: scale them"):
             detector.detect(wrong)
 
 
@@ -313,7 +313,7 @@ def test_slice_of_detections_keeps_image_size(detector: Detector) -> None:
     sure = found.filter(lambda one: one.score > 0.5)
     assert [one.score for one in sure] == [one.score for one in found if one.score > 0.5]
     assert sure.draw(shot).size == (found.width, found.height)
-    with pytest.raises(darkparse.DarkparseError, match="the detections belong to one of"):
+    with pytest.raises(darkparse.DarkparseError, match="the size of the detections' image"):
         found.draw(shot[:-1])
 
 
@@ -331,7 +331,7 @@ def test_detect_with_untrained_network_warns(tmp_path: Path) -> None:
     with pytest.warns(darkparse.DarkparseWarning, match="this image: .* is this network trained"):
         found = Detector.load("yolov3-tiny", weights, size=224).detect(picture(0), threshold=0.2)
     (remark,) = found.warnings
-    assert remark.endswith(" boxes over the threshold: is this network trained?")
+    assert remark.endswith(" boxes above the threshold; is the network trained?")
     assert int(remark.split()[0].replace(",", "")) >= len(found) > 5000
     assert found.to_dict()["warnings"] == [remark]
     assert pickle.loads(pickle.dumps(found)).warnings == found[:3].warnings == found.warnings

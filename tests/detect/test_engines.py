@@ -229,15 +229,13 @@ def test_choose_engine_auto_returns_fastest_installed(monkeypatch: pytest.Monkey
 def test_engine_with_unsupported_option_raises(tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime")
     cfg, weights = tiny_weights(tmp_path)
-    with pytest.raises(
-        darkparse.DarkparseError, match="there is no engine 'tensorrt'; choose one of torch, onnxruntime"
-    ):
+    with pytest.raises(darkparse.DarkparseError, match="unknown engine 'tensorrt'; expected one of torch, onnxruntime"):
         Detector.load(cfg, weights, engine="tensorrt")
-    with pytest.raises(darkparse.DarkparseError, match="a device or dtype is for engine torch"):
+    with pytest.raises(darkparse.DarkparseError, match="use engine torch for another device or dtype"):
         Detector.load(cfg, weights, engine="onnxruntime", device="cuda")
     with pytest.raises(darkparse.NoWeightsError, match="needs weights"):
         Detector.load(cfg, engine="onnxruntime")
-    with pytest.raises(darkparse.DarkparseError, match="engine onnxruntime runs the network: there is no module"):
+    with pytest.raises(darkparse.DarkparseError, match="engine onnxruntime; use engine torch"):
         _ = Detector.load(cfg, weights, engine="onnxruntime").model
 
 
@@ -265,9 +263,9 @@ def test_engine_divides_cores_among_workers(engine: str, tmp_path: Path, monkeyp
 @pytest.mark.parametrize(
     ("installed", "hint"),
     [
-        ({"onnxruntime", "openvino"}, "hint: openvino is installed; --engine auto"),
-        ({"onnxruntime"}, "hint: onnxruntime is installed; --engine auto"),
-        (set(), "hint: openvino runs networks without torch: pip install 'darkparse[openvino]', then --engine auto"),
+        ({"onnxruntime", "openvino"}, "hint: use the installed engine openvino: --engine auto"),
+        ({"onnxruntime"}, "hint: use the installed engine onnxruntime: --engine auto"),
+        (set(), "hint: run networks without torch: pip install 'darkparse[openvino]', then --engine auto"),
     ],
 )
 def test_choose_engine_without_torch_names_engine_auto(

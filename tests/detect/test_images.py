@@ -23,7 +23,7 @@ from tests.detect.reference import TINY, picture, tiny_weights
 from tests.detect.test_command import journal, run
 
 CASES = DATA / "images"
-NOT_FOLLOWED = 'its EXIF note says "turned by 90°", which was not followed'
+NOT_FOLLOWED = 'EXIF orientation "rotated by 90°" was not applied'
 
 
 @pytest.fixture(scope="module")
@@ -129,7 +129,7 @@ def test_detect_image_of_several_pages_reports_skipped_pages(
     frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
     for path, which in ((CASES / "pages.tif", "2 pages"), (tmp_path / "a.gif", "3 frames")):
         assert run("detect", *model, path) == 0
-        assert capsys.readouterr().err.strip() == f"{path}: the first of {which}; the others are left out"
+        assert capsys.readouterr().err.strip() == f"{path}: only the first of {which} is used"
 
 
 def test_detect_many_warnings_are_summarized(
@@ -233,7 +233,7 @@ def test_detector_of_any_channels_accepts_arrays_tensors_and_files(channels: int
         assert results[1] == results[0]
     assert want.draw(pixels).size == (40, 24)
     assert detector.detect(tmp_path / "a.npy", threshold=0.1).draw().size == (40, 24)
-    with pytest.raises(ImageError, match=f"image has 7 channels, but the network takes {channels}"):
+    with pytest.raises(ImageError, match=f"wrong number of image channels, got 7; expected {channels}"):
         detector.detect(np.zeros((8, 8, 7), np.uint8))
 
 

@@ -100,7 +100,7 @@ def test_live_lost_stream_is_reported_and_reopened(served: str, monkeypatch: pyt
         after += len(told) == 2
         if after == 3:
             break
-    assert told == [f"tcp://{served.partition('@')[2]}: the stream ended; trying again in 0.05 s"] * 2
+    assert told == [f"tcp://{served.partition('@')[2]}: the stream ended; retrying in 0.05 s"] * 2
     assert (np.diff(shades(seen)) < -40).sum() == 2  # it began anew, twice
     assert np.diff([frame.number for frame in seen]).min() > 0
 
@@ -158,7 +158,7 @@ def test_detect_live_prints_lines_until_sigint(served: str, tmp_path: Path) -> N
     running.send_signal(signal.SIGINT)
     _, rest = running.communicate(timeout=60)
     assert running.returncode == 130
-    assert told == f"tcp://{served.partition('@')[2]}: the stream ended; trying again in 1 s\n"
+    assert told == f"tcp://{served.partition('@')[2]}: the stream ended; retrying in 1 s\n"
     assert "Traceback" not in rest
     assert list(records[0])[:3] == ["image", "frame", "time"]
     assert {record["image"] for record in records} == {f"tcp://{served.partition('@')[2]}"}
@@ -171,8 +171,8 @@ def test_detect_live_with_unsupported_option_exits_2(tmp_path: Path, capsys: pyt
     for wrong in (["--out", tmp_path], ["--format", "csv"], ["rtsp://another"]):
         assert run("detect", *model, "rtsp://camera", *wrong) == 2
     told = capsys.readouterr().err
-    assert told.count("JSON Lines, on standard output alone") == 2
-    assert "one camera or stream at a time, not 2" in told
+    assert told.count("only prints JSON Lines to standard output") == 2
+    assert "too many inputs for live detection, got 2" in told
     assert run("detect", *model, tmp_path / "none.mp4", "--live") == 2
     assert f"{tmp_path / 'none.mp4'}: No such file" in capsys.readouterr().err.replace("\n", "")
 

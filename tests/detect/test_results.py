@@ -193,7 +193,7 @@ def test_detect_command_all_classes_hidden_exits_2(
     with pytest.raises(SystemExit) as exit_info:
         main(["detect", str(cfg), str(weights), str(image), "--names", str(names), "--dialect", "alexeyab"])
     assert exit_info.value.code == 2
-    assert "no class to detect: the name of every selected class begins with 'dont_show'" in capsys.readouterr().err
+    assert "no class to detect: the names of all selected classes start with 'dont_show'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("classes", "origin"), [(80, "COCO"), (20, "Pascal VOC"), (2, None)])
@@ -266,7 +266,7 @@ def test_onnx_nms_with_classes_detects_only_these(tmp_path: Path, image: Path) -
     ("options", "message"),
     [
         (["--classes", "bird", "--heads", "nms"], "unknown class 'bird'"),
-        (["--classes", "dog"], "--classes needs --heads nms"),
+        (["--classes", "dog"], "--classes and --names require --heads nms"),
     ],
 )
 def test_convert_command_with_classes_that_do_not_apply_exits_2(

@@ -251,14 +251,14 @@ def test_read_annotations_of_three_formats_agree(tmp_path: Path) -> None:
     [
         ("a.json", "{}", "not a COCO file"),
         ("a.json", "no", "not a COCO file"),
-        ("l/7.txt", "dog 1 2 3 4\n", "7.txt:1: a label's line is a class and four numbers"),
-        ("l/7.txt", "9 .1 .1 .1 .1\n", "7.txt:1: there is no class 9; the network has classes 0 to 2"),
-        ("l/7.txt", "1 .1 .1 .1 .1\n1 300 200 100 80\n", "7.txt:2: a box is its center, width and height as fractions"),
-        ("l/7.txt", "1 nan .1 .1 .1\n", "7.txt:1: a label's line is a class and four numbers"),
-        ("l/7.txt", "1 .1 .1 .2 .1 .2 .3 .1 .3\n", "7.txt:1: a label's line is a class and four numbers"),
-        ("l/7.xml", "<annotation>", "not an annotation of VOC's"),
-        ("l/8.xml", VOC, "none of its .xml files has a picture"),
-        ("l/readme.md", "", "neither VOC's .xml files nor Darknet's .txt labels"),
+        ("l/7.txt", "dog 1 2 3 4\n", "7.txt:1: invalid label, got"),
+        ("l/7.txt", "9 .1 .1 .1 .1\n", "7.txt:1: unknown class 9; expected 0 to 2"),
+        ("l/7.txt", "1 .1 .1 .1 .1\n1 300 200 100 80\n", "7.txt:2: invalid box, got"),
+        ("l/7.txt", "1 nan .1 .1 .1\n", "7.txt:1: invalid label, got"),
+        ("l/7.txt", "1 .1 .1 .2 .1 .2 .3 .1 .3\n", "7.txt:1: invalid label, got"),
+        ("l/7.xml", "<annotation>", "not a VOC annotation"),
+        ("l/8.xml", VOC, "no .xml file has the name of an image"),
+        ("l/readme.md", "", "expected VOC .xml files or Darknet .txt labels"),
     ],
 )
 def test_read_annotations_of_broken_file_names_place(tmp_path: Path, name: str, text: str, message: str) -> None:
@@ -281,13 +281,15 @@ def test_read_annotations_reports_skipped_images(tmp_path: Path) -> None:
     (labels / "classes.txt").write_text("dog\n", "utf-8")
     found = read_annotations(labels, images, NAMES)
     assert [(one.image.name, len(one.classes)) for one in found.truths] == [("7.png", 1), ("8.png", 0)]
-    assert found.warnings == ("1 of 2 pictures have no .txt file: taken to hold no object, as Darknet does",)
+    assert found.warnings == (
+        "1 of 2 images have no .txt file, so they count as images without objects, as in Darknet",
+    )
     (voc / "7.xml").write_text(VOC.format(hard=0), "utf-8")
     found = read_annotations(voc, images, NAMES)
     assert len(found.truths) == 1
     assert found.warnings == (
-        "1 of 2 pictures have no .xml file: left out",
-        "no classes of the network, left out: car (1)",
+        "1 of 2 images have no .xml file, skipped",
+        "skipped classes that the network does not have: car (1)",
     )
     objects = [
         {"id": i, "image_id": 5, "category_id": i, "bbox": [20, 10, 40, 20], "area": 800, "iscrowd": 0} for i in (1, 2)
@@ -298,7 +300,7 @@ def test_read_annotations_reports_skipped_images(tmp_path: Path) -> None:
         json.dumps({"images": pictures, "annotations": objects, "categories": categories}), "utf-8"
     )
     found = read_annotations(tmp_path / "coco.json", images, NAMES)
-    assert found.warnings == ("no classes of the network, left out: car (1)",)
+    assert found.warnings == ("skipped classes that the network does not have: car (1)",)
     assert found.truths[0].classes.tolist() == [NAMES.index("dog")]
 
 
@@ -334,7 +336,7 @@ def test_evaluate_command_prints_both_rules(tmp_path: Path, capsys: pytest.Captu
     assert "1 of 3 images could not be read" in capsys.readouterr().err
     (images / "1.png").unlink()
     main([*arguments, "--rule", "darknet"])
-    assert f"1 of 3 .txt files have no picture in {images}: left out" in capsys.readouterr().err.replace("\n", " ")
+    assert f"1 of 3 .txt files have no image in {images}, skipped" in capsys.readouterr().err.replace("\n", " ")
     with pytest.raises(SystemExit) as stop:
         main([*arguments[:-1], str(tmp_path / "none")])
     assert stop.value.code == 2

@@ -233,7 +233,7 @@ def test_compare_command_exits_by_first_difference(tmp_path: Path, capsys: pytes
     for wrong, message in (
         (other, "names no layer"),
         (tmp_path / "none.npz", "does not exist"),
-        (cfg, "a dump is an .npz"),
+        (cfg, "expected an .npz file"),
     ):
         assert run([*arguments, str(wrong)]) == 2
         assert message in capsys.readouterr().err

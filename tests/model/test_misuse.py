@@ -68,7 +68,7 @@ def test_missing_attribute_raises_torchs_error(model: darkparse.Darknet) -> None
 
 @pytest.mark.parametrize("network", ["x.cfg", Path("x.cfg"), None])
 def test_darknet_of_path_names_load_and_build(network: Any) -> None:
-    with pytest.raises(TypeError, match=r"Darknet takes a compiled Network, got .*darkparse\.load\(.*darkparse\.build"):
+    with pytest.raises(TypeError, match=r"expected a compiled Network, got .*darkparse\.load\(.*darkparse\.build"):
         darkparse.Darknet(network)
 
 

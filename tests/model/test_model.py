@@ -181,7 +181,7 @@ def test_load_state_dict_by_name_computes_same_outputs(model: Darknet) -> None:
     assert torch.equal(_heads(other, x)[0], _heads(model, x)[0])
 
 
-NO_WEIGHTS = "no weights yet: load weights, or build it with initialize=True"
+NO_WEIGHTS = "no weights yet; load weights or build it with initialize=True"
 
 
 @pytest.mark.parametrize(

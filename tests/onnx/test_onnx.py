@@ -260,7 +260,7 @@ def test_onnx_external_data_is_whole_or_absent(heads: Heads, tmp_path: Path, mon
     with torch.no_grad():
         next(model.parameters()).add_(1)
     monkeypatch.setattr("darkparse.model.verification.MAX_FLOAT_DIFFERENCE", -1.0)
-    with pytest.raises(darkparse.DarkparseError, match="it was not kept"):
+    with pytest.raises(darkparse.DarkparseError, match="it was deleted"):
         darkparse.to_onnx(model, path, heads=heads, verify=True)
     assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == runs[0]
 
@@ -272,9 +272,9 @@ def test_check_structure_of_damaged_file_raises(tmp_path: Path) -> None:
     check_structure(path)
     middle = len(whole) // 2
     for damaged, message in (
-        (whole[:-1], "reaches beyond its message"),
-        (whole[:middle] + whole[middle + 4 :], "reaches beyond its message"),
-        (whole.replace(b"L1_maxpool/MaxPool", b"L1_maxpool/MaxPoor", 1), "which nothing before it makes"),
+        (whole[:-1], "exceeds its message"),
+        (whole[:middle] + whole[middle + 4 :], "exceeds its message"),
+        (whole.replace(b"L1_maxpool/MaxPool", b"L1_maxpool/MaxPoor", 1), "which no earlier node produces"),
     ):
         path.write_bytes(damaged)
         with pytest.raises(darkparse.DarkparseError, match=message):
@@ -289,7 +289,7 @@ def test_check_structure_of_damaged_file_raises(tmp_path: Path) -> None:
         (
             "[net]\nwidth=8\nheight=8\nchannels=3\n[connected]\noutput=4\n",
             {"dynamic_size": True},
-            "needs maps of one size",
+            "requires a fixed input size",
         ),
         (
             GREEDY.replace("greedynms", "cornersnms")
@@ -313,7 +313,7 @@ def test_to_onnx_without_weights_raises(tmp_path: Path) -> None:
     network = darkparse.compile(SMALL)
     with pytest.raises(darkparse.NoWeightsError, match="no weights yet"):
         darkparse.to_onnx(darkparse.build(network), tmp_path / "x.onnx")
-    with pytest.raises(darkparse.DarkparseError, match="with its weights, and there are none"):
+    with pytest.raises(darkparse.DarkparseError, match="no weights to export"):
         darkparse.to_onnx(network, tmp_path / "x.onnx")
 
 

@@ -112,8 +112,8 @@ def test_server_with_raw_body_or_form_answers_the_same(
     (bytes(20_000_001), "", 413, "expected at most 20,000,000 bytes"),
     (encode(Image.new("L", (5001, 5000))), "", 413, "got 25,005,000 pixels; expected at most 25,000,000 pixels"),
     (encode(Image.new("L", (16000, 16000))), "", 413, "expected at most 25,000,000 pixels"),
-    (encode(picture(0)), "?threshold=2", 422, "threshold is a number from 0 to 1"),
-    (encode(picture(0)), "?threshold=nan", 422, "threshold is a number from 0 to 1"),
+    (encode(picture(0)), "?threshold=2", 422, "threshold must be a number from 0 to 1"),
+    (encode(picture(0)), "?threshold=nan", 422, "threshold must be a number from 0 to 1"),
     (encode(picture(0)), "?threshold=x", 422, "threshold: Input should be a valid number"),
 ])  # fmt: skip
 def test_server_with_bad_request_answers_error(

@@ -148,8 +148,8 @@ ALL = (
     Case("size-upsample.cfg", command("check"), "26:1: .*output must be at most 2,147,483,648, got 4,294,967,296"),
     Case("svg-entity-x&copy;y.cfg", command("draw", "-o", "x.svg"), "wrote x.svg", 0),
     Case("annotations-deep.json", ANNOTATIONS.format("file"), "not a COCO file: .*recursion"),
-    Case("annotations-nan.json", ANNOTATIONS.format("file"), "annotation '1' has the box '.nan, 1"),
-    Case("annotations-outside.json", ANNOTATIONS.format("file"), "passwd' lies outside of the folder"),
+    Case("annotations-nan.json", ANNOTATIONS.format("file"), "invalid box of annotation '1', got '.nan, 1"),
+    Case("annotations-outside.json", ANNOTATIONS.format("file"), "passwd' is outside the directory"),
     Case("annotations-encoding.xml", ANNOTATIONS.format("file.parent"), "unknown encoding: foo"),
 )
 

@@ -87,5 +87,9 @@ def test_anchors_command_of_tiny_boxes_prints_no_zero(
 
 def test_find_anchors_of_too_few_objects_raises(tmp_path: Path) -> None:
     files = data_of(tmp_path, [[0.1, 0.2], [0, 0.5]])
-    with pytest.raises(DarkparseError, match=r"train.txt: 1 object with width and height, too few for 2 anchors"):
+    with pytest.raises(
+        DarkparseError,
+        match=r"train.txt: too few objects with a width and a height for 2 anchors, "
+        r"got 1 object",
+    ):
         find_anchors(files, DIALECTS["alexeyab"], 2, (416, 416))

@@ -233,7 +233,7 @@ def test_missing_main_guard_is_explained(files: DataFile, is_guarded: bool) -> N
     assert run.stdout == ""
     last = run.stderr.splitlines()[-1]
     assert last.startswith("darkparse.errors.DarkparseError: a loader process could not start: ")
-    assert 'belongs under `if __name__ == "__main__":`' in last
+    assert 'under `if __name__ == "__main__":`' in last
 
 
 @pytest.mark.slow
@@ -257,9 +257,9 @@ def test_loader_workers_load_same_batches(files: DataFile) -> None:
 
 def test_batches_of_broken_data_file_name_place(tmp_path: Path) -> None:
     wrong = (
-        ("names = x.names", r"my.data: there is no line 'train = …' in it"),
+        ("names = x.names", r"my.data: missing line 'train = …'"),
         ("classes = 2\ntrain = no.txt", r"my.data:2:9: train = 'no.txt': no such file"),
-        ("train = empty.txt", r"empty.txt: the list names no picture"),
+        ("train = empty.txt", r"empty.txt: the list contains no images"),
         ("train = list.txt", r"1.png: No such file"),
     )
     (tmp_path / "empty.txt").write_text("\n\n")
@@ -270,7 +270,7 @@ def test_batches_of_broken_data_file_name_place(tmp_path: Path) -> None:
             with pytest.raises(darkparse.DarkparseError, match=message):
                 next(data.batches(_detector(), tmp_path / "my.data", workers=workers))
     (tmp_path / "my.data").write_text("classes = two")
-    with pytest.raises(darkparse.DarkparseError, match=r"my.data:1:11: classes is a whole number, this is 'two'"):
+    with pytest.raises(darkparse.DarkparseError, match=r"my.data:1:11: classes must be an integer, got 'two'"):
         _ = DataFile.read(tmp_path / "my.data").classes
 
 
@@ -279,7 +279,7 @@ def test_missing_label_raises_in_pjreddie_only(tmp_path: Path) -> None:
     (tmp_path / "list.txt").write_text("1.png")
     (tmp_path / "my.data").write_text("train = list.txt")
     assert next(data.batches(_detector(), tmp_path / "my.data")).truth[0].shape == (0, 5)
-    with pytest.raises(darkparse.DarkparseError, match=r"1.txt: there is no such label"):
+    with pytest.raises(darkparse.DarkparseError, match=r"1.txt: no label file"):
         next(data.batches(_detector(dialect="pjreddie"), tmp_path / "my.data"))
 
 

@@ -75,7 +75,10 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda f: write(f / "my.names", "cat\n"),
         "my.data:1:11: error: 1 by names =, 2 by classes =, 2 by",
     ),
-    "no-picture": (lambda f: (f / "1.png").unlink(), "train.txt:2:1: error: 1 of 10 pictures: there is no such file"),
+    "no-picture": (
+        lambda f: (f / "1.png").unlink(),
+        "train.txt:2:1: error: 1 of 10 pictures: the image does not exist",
+    ),
     "bad-picture": (lambda f: write(f / "1.png", "no"), "train.txt:2:1: error: 1 of 10 pictures: this is no picture"),
     "no-label": (lambda f: (f / "9.txt").unlink(), "valid.txt:2:1: warning: 1 of 10 pictures ("),
     "label-elsewhere": (elsewhere, "train.txt:4:1: error: 1 of 10 pictures ("),
@@ -177,7 +180,9 @@ def test_check_data_of_binary_label_reports_line(tmp_path: Path) -> None:
     write(tmp_path / "5.txt", "0 1e300 .5 .1 nan\n")
     found = check_data(DataFile.read(tmp_path / "my.data")).diagnostics
     assert [(one.code, len(one.notes)) for one in found] == [("label-line", 1)]
-    assert found[0].message.startswith(f"2 of 10 pictures ({tmp_path}/4.txt: not a UTF-8 text file): a label's line")
+    assert found[0].message.startswith(
+        f"2 of 10 pictures ({tmp_path}/4.txt: not a UTF-8 text file): a line of a label file"
+    )
 
 
 def test_check_data_missing_label_severity_follows_dialect(tmp_path: Path) -> None:

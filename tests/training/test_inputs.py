@@ -64,7 +64,7 @@ def fails(capsys: pytest.CaptureFixture[str], *options: str) -> str:
 @pytest.mark.parametrize("number", ["1" * 400, "1" * 5000, "-" + "1" * 40, "1e400", "0x1", "nan", str(10**6)])
 def test_invalid_class_in_label_names_line(folder: Path, number: str, capsys: pytest.CaptureFixture[str]) -> None:
     Path("0.txt").write_text(f"0 .5 .5 .3 .3\n{number} .5 .5 .3 .3\n")
-    assert fails(capsys).startswith("darkparse: error: 0.txt:2: a label's line is a class and four numbers, this is '")
+    assert fails(capsys).startswith("darkparse: error: 0.txt:2: invalid label, got '")
 
 
 @pytest.mark.parametrize("seed", ["-1", "1e30", "1" + 30 * "0", str(2**63), "x", ""])
@@ -81,7 +81,7 @@ def test_device_that_cannot_compute_is_refused(folder: Path, device: str, capsys
 
 def test_name_with_nul_is_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Path("a.data").write_text("train = train.txt\nbackup = a\0b\n")
-    assert fails(capsys) == "darkparse: error: a.data:2:10: backup = 'a?b': a name cannot contain NUL"
+    assert fails(capsys) == "darkparse: error: a.data:2:10: invalid name backup = 'a?b'; it must not contain NUL"
 
 
 def test_backup_that_is_a_file_is_reported_before_first_batch(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -90,12 +90,14 @@ def test_backup_that_is_a_file_is_reported_before_first_batch(folder: Path, caps
 
 
 @pytest.mark.parametrize(("dialect", "image", "label", "told"), [
-    ("alexeyab", "images/0.png", "labels/0.txt", "images/0.txt does not exist; --dialect pjreddie finds labels/0.txt"),
-    ("pjreddie", "images/0.bmp", "images/0.txt", "labels/0.bmp does not exist; --dialect alexeyab finds images/0.txt"),
+    ("alexeyab", "images/0.png", "labels/0.txt", "images/0.txt does not exist\nhint: use --dialect pjreddie, which "
+                                                 "finds labels/0.txt"),
+    ("pjreddie", "images/0.bmp", "images/0.txt", "labels/0.bmp does not exist\nhint: use --dialect alexeyab, which "
+                                                 "finds images/0.txt"),
     ("alexeyab", "x/images/y/0.png", "x/labels/y/0.txt", "--dialect pjreddie finds x/labels/y/0.txt"),
-    ("pjreddie", "photos/0.jpeg", "labels/0.txt", "an empty file means that nothing is there"),
+    ("pjreddie", "photos/0.jpeg", "labels/0.txt", "an empty file marks an image without objects"),
     ("pjreddie", "photos/0.bmp", "photos/0.txt", "--dialect alexeyab finds photos/0.txt"),
-    ("alexeyab", "0.png", "other.txt", "0.txt does not exist; an empty file means that nothing is there"),
+    ("alexeyab", "0.png", "other.txt", "0.txt does not exist\nhint: an empty file marks an image without objects"),
 ])  # fmt: skip
 def test_training_without_any_label_stops_before_first_batch(
     folder: Path, dialect: str, image: str, label: str, told: str, capsys: pytest.CaptureFixture[str]
@@ -125,7 +127,7 @@ def test_classifier_without_any_label_stops_before_first_batch(
 ) -> None:
     Path("tiny.cfg").write_text(CLASSIFIER)
     Path("a.data").write_text("train = train.txt\nlabels = a.names\nbackup = backup\n")
-    error = "darkparse: error: train.txt: no label of a.names is in the path of the first 1 image"
+    error = "darkparse: error: train.txt: no path of the first 1 image contains a label of a.names"
     assert fails(capsys) == error
     Path("0.png").rename("cat.png")
     Path("train.txt").write_text("cat.png\n")

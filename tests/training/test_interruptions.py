@@ -131,7 +131,7 @@ def test_closed_stdout_saves_and_exits_1(data: Path, whole: Path, tmp_path: Path
     status, message = end(start(data, tmp_path, stdout=writer))
     os.close(writer)
     assert status == 1
-    assert message.startswith("weights: none, every layer starts anew\n")
+    assert message.startswith("weights: none, all layers are initialized\n")
     assert "Traceback" not in message
     assert count_saved(data, tmp_path) == count_logged(tmp_path) == 1
     check_same(finish(data, tmp_path, "--resume"), whole)
@@ -151,7 +151,7 @@ def test_killed_loader_is_named_and_progress_saved(data: Path, whole: Path, tmp_
     os.kill(find_loaders(run)[0], signal.SIGKILL)
     status, message = end(run)
     assert status == 2
-    error = "darkparse: error: a loader process was killed by SIGKILL; if memory ran out, use fewer --workers"
+    error = "darkparse: error: a loader process was killed by SIGKILL\nhint: if memory ran out, use fewer --workers"
     assert message.splitlines()[-1] == error
     assert "Traceback" not in message
     assert 3 <= count_saved(data, tmp_path) == count_logged(tmp_path) < BATCHES
@@ -225,7 +225,7 @@ def test_missing_label_is_named_and_progress_saved(own: Path, tmp_path: Path) ->
         label.rename(label.with_suffix(".gone"))
     status, message = end(run)
     assert status == 2
-    assert ".txt: there is no such label" in message.splitlines()[-1]
+    assert ".txt: no label file" in message
     assert 3 <= count_saved(own, folder) == count_logged(folder) < BATCHES
     for label in labels:
         label.with_suffix(".gone").rename(label)

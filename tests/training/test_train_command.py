@@ -76,7 +76,7 @@ def test_train_prints_and_logs_batches(data: Path, tmp_path: Path, capsys: pytes
     last = f"wrote {own.parent / 'small_last.weights'}"
     assert [line.partition(": ")[0] for line in out.splitlines()] == ["1/2", last, "2/2", last]
     assert "rate 0.01, 64×64, " in out
-    assert "weights: none, every layer starts anew" in err
+    assert "weights: none, all layers are initialized" in err
 
 
 def test_train_writes_weights_and_chart_where_asked(data: Path, tmp_path: Path) -> None:

@@ -178,7 +178,7 @@ def test_adam_step_continues_in_alexeyab() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (_network(net="policy=steps\nsteps=3,4\nscales=.1"), "a number of scales"),
+        (_network(net="policy=steps\nsteps=3,4\nscales=.1"), "one scales= value per step"),
         (_network(net="policy=poly"), "max_batches"),
         (_network(net="momentum=x"), "expected a number"),
         (_network().replace("[cost]", "[contrastive]"), "is not trained here"),

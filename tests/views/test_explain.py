@@ -119,7 +119,7 @@ def test_layer_report_contains_lines_of_section() -> None:
 
 
 def test_explain_missing_layer_raises() -> None:
-    with pytest.raises(DarkparseError, match="cannot replace layer 32; yolov1 has layers 0 to 31"):
+    with pytest.raises(DarkparseError, match="unknown layer 32; yolov1 has layers 0 to 31"):
         darkparse.explain(darkparse.compile("yolov1"), 32)
 
 

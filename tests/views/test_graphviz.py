@@ -224,7 +224,7 @@ def _stand_in(folder: Path, script: str) -> None:
     [
         ("echo 'Error: no memory' >&2; exit 1", "dot failed: Error: no memory"),
         ("exit 3", "dot failed: exit status 3"),
-        ('echo \'<svg width="8pt" height="8pt"></svg>\'', "cannot draw tables: it was built without expat"),
+        ('echo \'<svg width="8pt" height="8pt"></svg>\'', "cannot draw tables because it was built without expat"),
     ],
 )
 def test_dot_failure_is_one_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, script: str, message: str) -> None:

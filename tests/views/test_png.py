@@ -141,5 +141,5 @@ def test_png_without_font_exits_1_with_hint(tmp_path: Path) -> None:
     """resvg would leave out all texts."""
     refused = _rendered("<svg/>", tmp_path, "")
     assert refused.returncode == 1
-    assert b"PNG needs one of these fonts, got none: Arial, Helvetica, " in refused.stderr
+    assert b"no font for PNG; expected one of Arial, Helvetica, " in refused.stderr
     assert b"hint: install one, or write .svg or .pdf" in refused.stderr

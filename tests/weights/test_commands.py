@@ -109,17 +109,17 @@ def test_convert_upto_writes_backbone(capsys: pytest.CaptureFixture[str]) -> Non
     [
         (
             ["small.cfg", "small.weights", "-o", "x.gguf"],
-            "x.gguf: unsupported output format, got extension .gguf; expected one of .weights, .safetensors",
+            "x.gguf: .gguf; expected one of .weights, .safetensors",
         ),
-        (["small.cfg", "small.weights", "-o", "x"], "got a name without an extension"),
-        (["small.cfg", "-o", "x.pt"], "small.cfg is a cfg: which weights are to be converted?"),
+        (["small.cfg", "small.weights", "-o", "x"], "a name without an ending is no target"),
+        (["small.cfg", "-o", "x.pt"], "small.cfg is a cfg, but the weights are missing"),
         (
             ["small.weights", "-o", "x.pt"],
             "small.weights does not contain its cfg hint: darkparse convert CFG small.weights -o x.pt",
         ),
         (["small.cfg", "backbone", "-o", "x.pt"], "a backbone with the first 2 layers"),
         (["small.cfg", "small.weights", "-o", "no/x.pt"], "no/x.pt: directory "),
-        (["small.cfg", "small.weights", "-o", "x.pt", "--seen", "3"], "belong to .weights files"),
+        (["small.cfg", "small.weights", "-o", "x.pt", "--seen", "3"], "only apply to .weights files"),
     ],
 )
 def test_convert_with_wrong_arguments_exits_2_with_one_message(

@@ -77,7 +77,9 @@ def test_load_beyond_torchs_address_range_raises() -> None:
     with pytest.raises(darkparse.WeightsError, match=r"needs 144,000,\d\d\d,\d\d\d,\d\d\d,\d\d\d,\d\d\d bytes"):
         darkparse.load(darkparse.compile(BEYOND, darkparse.CompileOptions(limits=None)), PJREDDIE.pack() + bytes(99))
     with pytest.raises(
-        darkparse.DarkparseError, match=r"layer 1 \[convolutional\] \(<text>:11:1\): more than torch can address"
+        darkparse.DarkparseError,
+        match=r"layer 1 \[convolutional\] \(<text>:11:1\), which is more than torch can "
+        r"address",
     ):
         darkparse.build(darkparse.compile(BEYOND, darkparse.CompileOptions(limits=None)))
     assert time.perf_counter() - start < 5

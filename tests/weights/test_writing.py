@@ -69,12 +69,10 @@ def test_save_weights_of_fused_model_raises_or_writes_identity_batch_norm(dialec
     out = tmp_path / "fused.weights"
     model = darkparse.load(SMALL, weights(network(SMALL, dialect)), dialect=dialect)
     fused = darkparse.fuse(model)
-    with pytest.raises(
-        darkparse.WeightsError, match=r"layers\.0\.norm\.\w+ is not in this module: batch norm was folded \(fused\)"
-    ):
+    with pytest.raises(darkparse.WeightsError, match=r"no tensor layers\.0\.norm\.\w+: batch norm was folded"):
         darkparse.save_weights(fused, out)
     for ending in SUFFIXES:
-        with pytest.raises(darkparse.WeightsError, match=r"batch norm was folded \(fused\)"):
+        with pytest.raises(darkparse.WeightsError, match=r"batch norm was folded"):
             darkparse.save(fused, tmp_path / f"fused{ending}")
     assert darkparse.save_weights(fused, out, widen=True) == len(weights(NET))
     again = darkparse.load(SMALL, out, dialect=dialect)
@@ -93,9 +91,7 @@ def test_save_weights_of_changed_empty_or_foreign_module_raises(model: darkparse
         darkparse.save_weights(model, tmp_path / "x.pt")
     conv = model.get_submodule("layers.0.conv")
     conv.weight = torch.nn.Parameter(torch.zeros(1))
-    with pytest.raises(
-        darkparse.WeightsError, match=r"layers\.0\.conv\.weight has the shape \(1,\), the cfg says \(8, 3, 3, 3\)"
-    ):
+    with pytest.raises(darkparse.WeightsError, match=r"layers\.0\.conv\.weight, got \(1,\); expected \(8, 3, 3, 3\)"):
         darkparse.save_weights(model, tmp_path / "x.weights")
     model.layers[0] = torch.nn.Identity()
     with pytest.raises(darkparse.WeightsError, match="changed after it was built"):

@@ -48,7 +48,9 @@ def find_names(network: Network, classes: int, names: Names | None = None) -> tu
     else:
         class_names, origin = tuple(names), "names"
     if len(class_names) != classes:
-        raise DarkparseError(f"{origin}: {len(class_names)} names, and the network has {classes} classes")
+        raise DarkparseError(
+            f"{origin}: wrong number of names, got {len(class_names)}; expected {classes}, the classes of the network"
+        )
     return class_names
 
 
@@ -115,7 +117,8 @@ def _find_beside(cfg: Path | None, classes: int) -> tuple[str, ...] | None:
         class_names = read_names(path)
         if len(class_names) != classes:
             raise DarkparseError(
-                f"{path}: {len(class_names)} names, and the network has {classes} classes; --names chooses another file"
+                f"{path}: ignored, it has {len(class_names)} names for {classes} classes\nhint: select another file "
+                f"with --names"
             )
         return class_names
     other_paths = filter(is_file, sorted(cfg.parent.glob("*.names")))

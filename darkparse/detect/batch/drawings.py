@@ -36,7 +36,7 @@ def plan_drawings(sources: Iterable[InputFile], folder: Path, existing: Iterable
             target = target.with_name(f"{relative.stem} ({number}){target.suffix}")
             number += 1
         if target.resolve() == source.path.resolve():
-            raise DarkparseError(f"{source.path}: the drawing would overwrite it; choose another --out")
+            raise DarkparseError(f"{source.path}: the drawing would overwrite the image; choose another --out")
         used_paths.add(target)
         drawings[source.path] = target.relative_to(folder).as_posix()
     return drawings

@@ -130,9 +130,7 @@ def _add_to_journal(file_result: FileResult, writing: Future[None], journal: Jou
         if problem.errno in DISK_ERRORS:
             raise
         reason = problem.strerror or problem
-        return replace(
-            file_result, result=ImageError(f"{file_result.source.name}: its drawing cannot be written: {reason}")
-        )
+        return replace(file_result, result=ImageError(f"{file_result.source.name}: cannot write the drawing: {reason}"))
     if journal is not None and isinstance(file_result.result, Detections):
         journal.add(file_result.record)
     return file_result

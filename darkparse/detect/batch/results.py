@@ -124,11 +124,11 @@ def describe_coco_id_problems(images: Iterable[str]) -> str | None:
     counts = Counter(map(_image_id, images))
     shared_ids = [str(name) for name, count in counts.items() if count > 1]
     unnumbered = [name for name in counts if isinstance(name, str)]
-    problems = [f"several pictures share the id {shared_ids[0]}"] if shared_ids else []
+    problems = [f"several images have the ID {shared_ids[0]}"] if shared_ids else []
     more = f" and {len(unnumbered) - 1} more" if unnumbered[1:] else ""
-    problems += [f"{unnumbered[0]!r}{more} has none"] if unnumbered else []
+    problems += [f"{unnumbered[0]!r}{more} without a number"] if unnumbered else []
     return (
-        f"COCO's tools tell pictures by the number at the end of their names: {'; '.join(problems)}"
+        f"COCO tools identify images by the number at the end of their names: {'; '.join(problems)}"
         if problems
         else None
     )

@@ -94,9 +94,11 @@ def choose_engine(engine: str, *, wants_torch: bool) -> str:
     if engine == "auto":
         engine = next(filter(find_spec, ("torch",) if wants_torch else FASTEST_FIRST), "torch")
     if engine not in ENGINES:
-        raise DarkparseError(f"there is no engine {engine!r}; choose one of {', '.join(ENGINES)}, auto")
+        raise DarkparseError(f"unknown engine {engine!r}; expected one of {', '.join(ENGINES)}, auto")
     if wants_torch and engine != "torch":
-        raise DarkparseError(f"engine {engine} runs on the CPU in float32; a device or dtype is for engine torch")
+        raise DarkparseError(
+            f"engine {engine} only supports the CPU and float32; use engine torch for another device or dtype"
+        )
     if not find_spec(engine):
         extra = "torch" if engine == "torch" else f"'darkparse[{engine}]'"
         raise DarkparseError(f"engine {engine} is not installed: pip install {extra}{_hint_at_engine(engine)}")
@@ -106,9 +108,9 @@ def choose_engine(engine: str, *, wants_torch: bool) -> str:
 def _hint_at_engine(missing: str) -> str:
     """Return a hint about engines that run without the missing one."""
     if installed := next(filter(find_spec, FASTEST_FIRST), None):
-        return f"\nhint: {installed} is installed; --engine auto (in Python engine='auto') takes it"
+        return f"\nhint: use the installed engine {installed}: --engine auto (in Python engine='auto')"
     if missing == "torch":
-        return "\nhint: openvino runs networks without torch: pip install 'darkparse[openvino]', then --engine auto"
+        return "\nhint: run networks without torch: pip install 'darkparse[openvino]', then --engine auto"
     return ""
 
 

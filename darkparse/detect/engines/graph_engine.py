@@ -123,7 +123,7 @@ class GraphEngine(Engine):
             network_graph.add_raw_outputs()
         model = OnnxModel(network_graph.graph, 18, {})
         if model.nbytes >= MAX_INLINE_SIZE:
-            raise DarkparseError(f"{self.network.name} is too large for a graph in memory: use engine torch")
+            raise DarkparseError(f"{self.network.name} is too large for an in-memory graph; use engine torch")
         return model
 
     def _run(self, image: Floats, hierarchy: float) -> Mapping[str, Floats]:

@@ -99,7 +99,10 @@ class CenterCrop(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         if x.shape[2] < self.height or x.shape[3] < self.width:
-            raise ValueError(f"a map of {x.shape[2]}×{x.shape[3]} is smaller than the crop, {self.height}×{self.width}")
+            raise ValueError(
+                f"input is smaller than the crop, got {x.shape[2]}×{x.shape[3]}; expected at least "
+                f"{self.height}×{self.width}"
+            )
         top, left = (x.shape[2] - self.height) // 2, (x.shape[3] - self.width) // 2
         x = x[:, :, top : top + self.height, left : left + self.width]
         return x * 2 - 1 if self.adjust else x.clone()

@@ -129,7 +129,9 @@ def _emit_grid(ctx: EmitContext, params: GridDecoderParams, x: Value) -> GraphBo
     """Decode a [detection] head (detection_layer.c:225)."""
     side, num, classes = params.side, params.num, params.classes
     if params.coords != 4:
-        raise DarkparseError(f"a [detection] head with coords={params.coords} has no boxes; coords=4 is needed")
+        raise DarkparseError(
+            f"cannot decode boxes of a [detection] head with coords={params.coords}; expected coords=4"
+        )
     area = side**2
     class_scores, objectness, boxes = ctx.split(x, (area * classes, area * num, area * num * 4))
     boxes, objectness = ctx.reshape(boxes, 0, area, num, 4), ctx.reshape(objectness, 0, area, num, 1)

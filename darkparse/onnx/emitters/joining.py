@@ -81,7 +81,7 @@ def _add_overlapping(ctx: EmitContext, params: PartialAddParams, total: Value, x
     if (other.h, other.w) != (shape.h, shape.w):
         if ctx.dynamic_axes.size:
             place = f"layer {ctx.node.index} [{ctx.node.kind}]"
-            raise DarkparseError(f"{place} adds maps of different sizes, so height and width cannot be left free")
+            raise DarkparseError(f"{place} adds maps of different sizes, so height and width cannot be dynamic")
         ints = ctx.graph.ints
         x = ctx.op("Slice", x, ints(0, 0), ints(h * stride, w * stride), ints(2, 3), ints(stride, stride))
         if repeat > 1:

@@ -99,7 +99,9 @@ def find_anchors(files: DataFile, dialect: Dialect, clusters: int, size: Size, s
     boxes = boxes[boxes.prod(1) > 0]  # 1e-300 is 0 in float32, and so is the area of a box of 1e-30
     if len(boxes) < clusters:
         objects = pluralize(len(boxes), "object")
-        raise DarkparseError(f"{files.train}: {objects} with width and height, too few for {clusters} anchors")
+        raise DarkparseError(
+            f"{files.train}: too few objects with a width and a height for {clusters} anchors, got {objects}"
+        )
     centers = np.random.default_rng(seed).permutation(boxes)[:clusters]
     nearest = np.full(len(boxes), -1)
     for _ in range(MAX_STEPS):

@@ -117,7 +117,7 @@ class Loader:
         )
         image_list = files.images("train", network.dialect)
         if not image_list:
-            raise DarkparseError(f"{files.train}: the list names no picture")
+            raise DarkparseError(f"{files.train}: the list contains no images")
         self.is_detector, images = bool(network.heads), CachedImages(network, image_list, cache_bytes)
         self.random = 0.0
         if not self.is_detector:
@@ -158,6 +158,6 @@ def _labels(network: Network, files: DataFile) -> tuple[str, ...]:
     """Return a classifier's labels; raise DarkparseError if their number differs from the network's outputs."""
     outputs, labels = network.nodes[network.outputs[-1]].out_shape.size, files.labels
     if len(labels) != outputs:
-        message = f"{len(labels)} labels, and the network has {outputs} outputs"
+        message = f"wrong number of labels, got {len(labels)}; expected {outputs}, the outputs of the network"
         raise DarkparseError(f"{files.options['labels']}: {message}")
     return labels

@@ -79,7 +79,7 @@ class _Tally:
             total, noun = totals.get(code, totals["object" if code in OBJECT_CODES else "picture"])
             spans = [(_line(source(path), line), detail and f" ({detail})") for path, line, detail in self.places[code]]
             message = f"{count:,} of {pluralize(total, noun)}{spans[0][1]}: {remedy(code)}"
-            notes = tuple(Note(f"here too{said}", span) for span, said in spans[1:])
+            notes = tuple(Note(f"also here{said}", span) for span, said in spans[1:])
             severity: Severity = "warning" if code in warnings else "error"
             yield Diagnostic(severity, code, message, spans[0][0], notes)
 
@@ -154,14 +154,17 @@ def _find_classes(report: DatasetReport, network: Network | None) -> tuple[str, 
         if key in files.options:
             names = files.labels if key == "labels" else files.names
             numbers[f"{key} ="] = len(names)
+    except DarkparseError as problem:
+        report.diagnostics.append(_file_diagnostic(files, key, problem))
+    try:
         if files.classes is not None:
             numbers["classes ="] = files.classes
     except DarkparseError as problem:
-        report.diagnostics.append(_file_diagnostic(files, "classes" if "classes is" in str(problem) else key, problem))
+        report.diagnostics.append(_file_diagnostic(files, "classes", problem))
     if network:
         numbers[network.config.source.name] = count_classes(network)
     if len(set(numbers.values())) > 1:
-        counts = ", ".join(f"{number:,} by {name}" for name, number in numbers.items())
+        counts = ", ".join(f"{number:,} from {name}" for name, number in numbers.items())
         span = files.options.get("classes") or files.options.get(key)
         report.diagnostics.append(Diagnostic("error", "class-names", f"{counts}: {remedy('class-names')}", span))
     if key == "labels":

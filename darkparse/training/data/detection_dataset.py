@@ -129,8 +129,8 @@ class DetectionDataset:
         if is_file(path):
             return read_labels(path)
         if self.dialect.training.needs_labels:
-            message = f"there is no such label, and training with {self.dialect.title} ends at one that is missing"
-            raise DarkparseError(f"{path}: {message}; darkparse check tells all of them")
+            message = f"no label file, and {self.dialect.title} stops training at an image without one"
+            raise DarkparseError(f"{path}: {message}\nhint: darkparse check lists all of them")
         return []
 
     def _render(

@@ -38,9 +38,11 @@ def check_labels(files: DataFile, network: Network) -> str | None:
     if len(unlabeled) < len(images):
         return f"{files.train}: {len(unlabeled)} of {first} have no label; `darkparse check` lists them"
     if not network.heads:
-        raise DarkparseError(f"{files.train}: no label of {files.file('labels')} is in the path of {first}")
+        raise DarkparseError(f"{files.train}: no path of {first} contains a label of {files.file('labels')}")
     missing = unlabeled[0].label
-    raise DarkparseError(f"{files.train}: no label for {first}: {missing} does not exist; {_hint(images, network)}")
+    raise DarkparseError(
+        f"{files.train}: no label for {first}: {missing} does not exist\nhint: {_hint(images, network)}"
+    )
 
 
 def _has_label(image: DatasetImage, files: DataFile, network: Network) -> bool:
@@ -59,6 +61,6 @@ def _hint(images: Sequence[DatasetImage], network: Network) -> str:
     for dialect in DIALECTS.values():
         path = next((path for image in images if _is_label(path := label_path(image.path, dialect), image)), None)
         if path is not None:
-            return f"--dialect {dialect.name} finds {path}"
+            return f"use --dialect {dialect.name}, which finds {path}"
     label = next((path for image in images for path in label_candidates(Path(image.path)) if is_file(path)), None)
-    return f"{network.dialect.title} does not look at {label}" if label else "an empty file means that nothing is there"
+    return f"{network.dialect.title} does not read {label}" if label else "an empty file marks an image without objects"

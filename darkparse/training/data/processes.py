@@ -24,7 +24,7 @@ HAS_SERVER = "forkserver" in multiprocessing.get_all_start_methods()
 """Whether the platform supports fork servers; on Windows each process starts from scratch."""
 UNGUARDED = 78
 """Exit status of a loader process whose main module starts loader processes again on import."""
-GUARD = 'code that starts loader processes belongs under `if __name__ == "__main__":`, since they import that module'
+GUARD = 'start loader processes under `if __name__ == "__main__":`, because they import the main module'
 
 
 def start_fork_server() -> None:
@@ -100,9 +100,9 @@ def _explain(status: int) -> str:
     if status == UNGUARDED:
         return f"a loader process could not start: {GUARD}"
     if status >= 0:
-        return f"a loader process ended with exit status {status}; --workers 0 loads without it and shows the error"
+        return f"a loader process ended with exit status {status}\nhint: use --workers 0 to see the error"
     name = signal.Signals(-status).name
-    return f"a loader process was killed by {name}; if memory ran out, use fewer --workers"
+    return f"a loader process was killed by {name}\nhint: if memory ran out, use fewer --workers"
 
 
 def _kill(processes: Sequence[BaseProcess]) -> None:

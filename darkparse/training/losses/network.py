@@ -78,7 +78,9 @@ class Losses:
         network = unwrap_model(model).network
         self.heads = {node.index: loss for node in network.nodes if (loss := _build_loss(network, node)) is not None}
         if not self.heads:
-            raise DarkparseError(f"{network.name} has no layer with a loss: end it in a head, [softmax] or [cost]")
+            raise DarkparseError(
+                f"{network.name} has no layer with a loss; expected a head, [softmax] or [cost] at the end"
+            )
         self.entries = {index: _find_entry(network, network.nodes[index]) for index in self.heads}
 
     def __call__(self, outputs: Sequence[Tensor], truth: Truth, *, seen: int) -> Loss:
@@ -149,5 +151,5 @@ def _find_entry(network: Network, node: Node) -> int:
     while index >= 0 and isinstance(layer := network.nodes[index].layer, LossLayer) and layer.is_identity_backward:
         index = network.nodes[index].inputs[0]
     if index < 0:
-        raise cfg_error("training", "nothing is trained by a loss on the network's input", node.section.span)
+        raise cfg_error("training", "cannot train a loss on the network's input", node.section.span)
     return index

@@ -41,7 +41,10 @@ def gather_targets(
     """
     is_list = isinstance(truth, Sequence) and all(isinstance(t, Tensor) and t.dim() == 2 for t in truth)
     if not is_list or len(truth) != len(like) or any(t.shape[1] != 5 for t in truth):
-        raise ValueError(f"a box head needs a list of {len(like)} tensors (K, 5): x, y, w, h, class of each true box")
+        raise ValueError(
+            f"invalid targets of a head; expected a list of {len(like)} tensors (K, 5) with x, y, w, h "
+            f"and class of each true box"
+        )
     counted = [image[image[:, 0].ne(0).cumprod(0).bool()][:max_boxes] for image in truth]
     max_count = max(1, *(len(image) for image in counted))
     rows = torch.stack([F.pad(image, (0, 0, 0, max_count - len(image))) for image in counted]).to(like)

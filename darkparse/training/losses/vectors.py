@@ -17,7 +17,7 @@ def _flatten(output: Tensor, truth: Any) -> tuple[Tensor, Tensor]:
     """Flatten output and truth to (N, n); raise ValueError if their sizes differ."""
     flat = output.flatten(1)
     if not isinstance(truth, Tensor) or truth.numel() != flat.numel():
-        raise ValueError(f"this loss needs a tensor of {tuple(flat.shape)} as truth")
+        raise ValueError(f"invalid targets; expected a tensor of shape {tuple(flat.shape)}")
     return flat, truth.to(flat).reshape(flat.shape)
 
 

@@ -147,12 +147,14 @@ class Diagram:
         """
         if form not in SUFFIXES:
             endings = ", ".join(f".{suffix}" for suffix in SUFFIXES)
-            raise DarkparseError(f"a diagram cannot be written as {form!r}; end the name with {endings}")
+            raise DarkparseError(f"unsupported diagram format {form!r}; expected a name that ends with {endings}")
         if form in ("dot", "gv"):
             return _encode(self.dot)
         if self.layout == "graphviz":
             if form not in FORMS:
-                raise DarkparseError(f"layout graphviz cannot be written as {form}; expected svg, png, pdf, dot or gv")
+                raise DarkparseError(
+                    f"unsupported format {form!r} for layout graphviz; expected svg, png, pdf, dot or gv"
+                )
             return render(self.graph, form, self.dpi)
         if form in MODULES:
             return self._rasterize(form)
@@ -254,7 +256,7 @@ def draw(
     )
     for option, value, choices in options_with_choices:
         if value not in choices:
-            raise DarkparseError(f"there is no {option} {value!r}; choose one of {', '.join(choices)}")
+            raise DarkparseError(f"unknown {option} {value!r}; expected one of {', '.join(choices)}")
     if isinstance(overlay, str) and overlay not in OVERLAYS:
         raise DarkparseError(f"there is no overlay {overlay!r}; choose one of {', '.join(OVERLAYS)}")
     if overlay is not None and detail == "stages":
@@ -267,7 +269,9 @@ def draw(
     networks = tuple(compile(one) for one in (network, other) if one is not None)
     for one in networks if layers is not None else ():
         if not layers or layers[0] < 0 or layers[-1] >= len(one.nodes) or layers.step != 1:
-            raise DarkparseError(f"{one.name} has layers 0 to {len(one.nodes) - 1}, and no {_span_text(layers)}")
+            raise DarkparseError(
+                f"no {_span_text(layers)} in {one.name}; expected layers from 0 to {len(one.nodes) - 1}"
+            )
     overlays = [OVERLAYS[overlay](one) if isinstance(overlay, str) else overlay for one in networks]
     build = partial(build_diagram, fold=fold, notes=notes, layers=layers, by=by, title=title)
     models: tuple[DiagramModel, ...]

@@ -43,7 +43,7 @@ def check_pixels(form: str, width: float, height: float, dpi: float) -> None:
     pixels = [round(side * dpi / 72) for side in (width, height)]
     if form == "png" and max(pixels) > MAX_PNG_SIDE:
         raise DarkparseError(
-            f"a PNG would have {pixels[0]}×{pixels[1]} pixels; lower --dpi, or write .svg, which has no such limit"
+            f"PNG is too large, got {pixels[0]}×{pixels[1]} pixels\nhint: lower --dpi or write .svg, which has no limit"
         )
 
 
@@ -71,9 +71,7 @@ def _render_png(resvg: ModuleType, svg: str) -> bytes:
     # resvg silently omits text for which it finds no font.
     if resvg.svg_to_bytes(svg_string=PROBE_SVG) == resvg.svg_to_bytes(svg_string=PROBE_SVG, skip_system_fonts=True):
         fonts = FONTS.replace("'", "").removesuffix(", sans-serif")
-        raise RendererError(
-            f"PNG needs one of these fonts, got none: {fonts}\nhint: install one, or write .svg or .pdf"
-        )
+        raise RendererError(f"no font for PNG; expected one of {fonts}\nhint: install one, or write .svg or .pdf")
     data: bytes = resvg.svg_to_bytes(svg_string=svg)
     return data
 

@@ -189,7 +189,7 @@ def explain(network: str | os.PathLike[str] | Config | Network, layer: int | Non
     if layer is None:
         return Explanation(network)
     if not 0 <= layer < len(network.nodes):
-        raise DarkparseError(f"there is no layer {layer}; {network.name} has layers 0 to {len(network.nodes) - 1}")
+        raise DarkparseError(f"unknown layer {layer}; {network.name} has layers 0 to {len(network.nodes) - 1}")
     return Explanation(network, layer_facts(network)[layer])
 
 

@@ -55,7 +55,7 @@ def _run_dot(graph: Digraph, form: GraphvizForm) -> bytes:
         # `graph.pipe` fails with a broken pipe if dot exits before it has read its input.
         data: bytes = graphviz.pipe("dot", form, graph.source.encode("utf-8", "replace"), quiet=True)
     except graphviz.ExecutableNotFound:
-        raise RendererError(f"Graphviz is not installed: no program dot on the PATH\nhint: {INSTALL_HINT}") from None
+        raise RendererError(f"Graphviz is not installed: no program dot in PATH\nhint: {INSTALL_HINT}") from None
     except graphviz.CalledProcessError as problem:
         reason = (problem.stderr or b"").decode("utf-8", "replace").strip().splitlines()
         raise RendererError(f"dot failed: {reason[0] if reason else f'exit status {problem.returncode}'}") from None
