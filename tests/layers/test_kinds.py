@@ -406,7 +406,7 @@ def test_tree_of_other_class_count_is_error_with_place(tmp_path: Path) -> None:
 
 def test_crop_of_smaller_map_raises() -> None:
     model = darkparse.load("[net]\nwidth=8\nheight=8\nchannels=3\n[crop]\ncrop_width=6\ncrop_height=6\n")
-    with pytest.raises(ValueError, match="a map of 4×8; expected at least 6×6"):
+    with pytest.raises(ValueError, match="got 4×8; expected at least 6×6"):
         model(torch.rand(1, 3, 4, 8))
 
 

@@ -45,7 +45,7 @@ def test_fuse_removes_batch_norm_from_copy_only() -> None:
     fused = darkparse.fuse(model)
     assert not any(isinstance(module, Norm) for module in fused.modules())
     assert any(isinstance(module, Norm) for module in model.modules())
-    with pytest.raises(darkparse.WeightsError, match="fused"):
+    with pytest.raises(darkparse.WeightsError, match="folded"):
         darkparse.save_weights(fused, "never.weights")
 
 

@@ -104,7 +104,7 @@ def test_correct_case_has_no_findings() -> None:
         (f"{HEAD}[route]\nlayers=-1 -2\n", "warning", "odd-value", "16:8", ["ignores '-2'", "comma"]),
         # Anchors.
         (HEAD.replace("anchors", "#"), "warning", "anchors", "10:1", ["head without anchors=", "0.5×0.5"]),
-        (HEAD.replace(",58", ""), "warning", "anchors", "12:9", ["got 5", "no pairs"]),
+        (HEAD.replace(",58", ""), "warning", "anchors", "12:9", ["got 5", "expected pairs"]),
         (
             HEAD.replace("10,14, 23,27, 37,58", "1.08,1.19, 3.42,4.41, 16.62,10.52"),
             *("warning", "anchors", "12:9", ["1.08 to 16.62 pixels", "[region] in grid cells"]),
@@ -115,14 +115,14 @@ def test_correct_case_has_no_findings() -> None:
                 "warning",
                 "anchors",
                 "11:9",
-                ["373", "64×64", "[region] expects anchors in grid cells", "[yolo] pixels"],
+                ["373", "64×64", "[region] expects anchors in grid cells", "[yolo] in pixels"],
             ),
         ),
         # Heads and what stands before them.
-        (HEAD.replace("linear", "logistic"), "warning", "new-coords", "10:1", ["activation=linear", "it is logistic"]),
+        (HEAD.replace("linear", "logistic"), "warning", "new-coords", "10:1", ["activation=linear", "got logistic"]),
         (
             HEAD + CONV.format(24, "linear") + YOLO.replace("classes=2", "classes=3"),
-            *("warning", "classes", "23:9", ["got 3 here", "layer 1 has 2", ":13:9: note"]),
+            *("warning", "classes", "23:9", ["got 3 here", "2 in layer 1", ":13:9: note"]),
         ),
         (HEAD.replace("21", "14"), "error", "head", "10:1", ["filters=21", "mask= and anchors= for 2 anchors"]),
         (HEAD.replace("21", "20"), "error", "head", "10:1", ["filters=21", "classes=", "mask=", "anchors="]),

@@ -177,7 +177,7 @@ def test_warning_that_explains_an_error_is_printed_before_it(text: str, warning:
 
 
 def test_diagnostics_are_sorted_by_section() -> None:
-    text = f"{CONV}sise=3\nsize=-1\n[maxpool]\nsise=3\nstride=-1\n"
+    text = f"{CONV}sise=3\nsize=-1\n[maxpool]\nsise=3\nstride=x\n"
     with pytest.raises(CfgError) as raised:
         darkparse.compile(text)
     severities = [(d.severity, d.span.line) for d in raised.value.diagnostics if d.span]

@@ -102,13 +102,13 @@ def test_edit_anchors_beyond_the_masks_prints_the_finding(tmp_path: Path) -> Non
             "alexeyab",
             "layers 0 and 1 are frozen; layer 2 receives no gradient, but its batch norm and decay= still change it; "
             "set dont_update= in a section to freeze its weights",
-            {1: "it stands still", 2: "it receives no gradient", 3: ""},
+            {1: "It is frozen during training", 2: "It receives no gradient during training", 3: ""},
         ),
         (
             "pjreddie",
             "layers 0 to 2 receive no gradient, but their batch norm and decay= still change them; "
             "set learning_rate=0 in a section to freeze its weights",
-            {1: "it receives no gradient", 2: "it receives no gradient", 3: ""},
+            {1: "It receives no gradient during training", 2: "It receives no gradient during training", 3: ""},
         ),
     ],
 )

@@ -243,10 +243,10 @@ def test_number_without_digit_raises(text: str) -> None:
 
 
 def test_number_too_large_for_c_raises() -> None:
-    with pytest.raises(ValueTextError, match="expected at most"):
+    with pytest.raises(ValueTextError, match="expected"):
         read_int("3000000000", PJREDDIE)
     for text in ("1e39", "1e999", "-0x1p128", "0x1p99999"):
-        with pytest.raises(ValueTextError, match="expected at most"):
+        with pytest.raises(ValueTextError, match="expected"):
             read_float(text, PJREDDIE)
 
 

@@ -179,7 +179,7 @@ def test_diagnose_truncated_file_names_missing_bytes() -> None:
     assert error.causes[0].code == "truncated"
     assert error.causes[0].facts["missing_bytes"] == 1001
     assert "1,001 bytes of" in str(error)
-    assert "too short by 1,001 bytes" in str(error)
+    assert "1,001 bytes too short" in str(error)
     assert isinstance(error.report, Report)
     assert error.report.missing_bytes == 1001
 
@@ -227,13 +227,13 @@ LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 248007
 HTML = b"\n<!DOCTYPE html><html><head><title>Google Drive -\n Quota exceeded</title></head>"
 FOREIGN = {
     "lfs-pointer": (LFS, "a Git LFS pointer to a file of 248,007,048 bytes", "git lfs pull"),
-    "html": (HTML, "an HTML page titled “Google Drive - Quota exceeded”", "download it from its direct link"),
+    "html": (HTML, "an HTML page titled “Google Drive - Quota exceeded”", "download the file from its direct link"),
     "html in UTF-16": (
         HTML.decode().lstrip().encode("utf-16"),
         "titled “Google Drive - Quota exceeded”",
         "direct link",
     ),
-    "zip": (_zip(yolov3_weights=DATA), "a zip archive", "it holds yolov3.weights"),
+    "zip": (_zip(yolov3_weights=DATA), "a zip archive", "it contains yolov3.weights"),
     "onnx": (
         b"\x08\x08\x12\x07pytorch\x1a\x052.1.0:\x80\x01" + bytes(200),
         "an ONNX model",
@@ -256,8 +256,8 @@ def test_diagnose_other_file_type_is_named(code: str) -> None:
     assert title in str(error)
     assert remedy in str(error)
     assert "layer 0 [convolutional]" in str(error)
-    assert f"network needs {len(DATA):,} bytes" in str(error)
-    assert f"the file has {len(data):,}" in str(error)
+    assert f"network requires {len(DATA):,} bytes" in str(error)
+    assert f"got {len(data):,}" in str(error)
 
 
 def test_inspect_names_container_type() -> None:
@@ -336,10 +336,10 @@ def test_load_file_cut_at_layer_boundary_names_layer_and_keeps_model(tmp_path: P
             layer = indices[max(number - (shift < 0), 0)]
             assert caught.value.layer == layer
             assert f"layer {layer} [convolutional]" in str(caught.value)
-            assert f"the file has {size:,}" in str(caught.value)
+            assert f"got {size:,}" in str(caught.value)
     assert all(torch.equal(before[key], tensor) for key, tensor in model.state_dict().items())
     for size in (0, 1, 11, 12, 15, 16, 19):
-        with pytest.raises(darkparse.WeightsError, match=f"the file has {size}"):
+        with pytest.raises(darkparse.WeightsError, match=f"got {size}"):
             darkparse.load_weights(model, other[:size])
 
 

@@ -44,7 +44,7 @@ def test_header_pack_of_too_large_seen_raises() -> None:
 
 @pytest.mark.parametrize("size", [0, 11, 12, 15, 19])
 def test_read_header_of_too_few_bytes_raises(size: int) -> None:
-    with pytest.raises(ValueError, match=f"the file has {size}"):
+    with pytest.raises(ValueError, match=f"got {size}"):
         read_header(Header().pack()[:size], DIALECTS["pjreddie"])
 
 

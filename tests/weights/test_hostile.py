@@ -21,7 +21,7 @@ NEED = 20 + 4 * (4 * 2_000_000_000 + 27 * 2_000_000_000)
 
 
 def test_load_tiny_file_for_huge_cfg_names_needed_size() -> None:
-    with pytest.raises(darkparse.WeightsError, match=f"needs {NEED:,} bytes .*, the file has 120"):
+    with pytest.raises(darkparse.WeightsError, match=f"requires {NEED:,} bytes .*, got 120"):
         darkparse.load(darkparse.compile(HUGE, darkparse.CompileOptions(limits=None)), PJREDDIE.pack() + bytes(100))
     assert (
         darkparse.build(darkparse.compile(HUGE, darkparse.CompileOptions(limits=None)))
@@ -74,7 +74,7 @@ def test_load_huge_cfg_exceeds_limits() -> None:
 
 def test_load_beyond_torchs_address_range_raises() -> None:
     start = time.perf_counter()
-    with pytest.raises(darkparse.WeightsError, match=r"needs 144,000,\d\d\d,\d\d\d,\d\d\d,\d\d\d,\d\d\d bytes"):
+    with pytest.raises(darkparse.WeightsError, match=r"requires 144,000,\d\d\d,\d\d\d,\d\d\d,\d\d\d,\d\d\d bytes"):
         darkparse.load(darkparse.compile(BEYOND, darkparse.CompileOptions(limits=None)), PJREDDIE.pack() + bytes(99))
     with pytest.raises(
         darkparse.DarkparseError,

@@ -222,10 +222,10 @@ def change_axes(file: Any) -> None:
     [
         (link_externally, "'conv2d_1' links to another file"),
         (link_root_externally, "'model_weights' links to another file"),
-        (store_externally, "lie in another file"),
+        (store_externally, "are in another file"),
         (claim_unwritten, "got 0 bytes; expected 864,000,000,000"),
-        (claim_compressed, f"more than {MAX_EXPANSION} times"),
-        (claim_chunk, f"more than {MAX_EXPANSION} times"),
+        (claim_compressed, f"at most {MAX_EXPANSION} times"),
+        (claim_chunk, f"at most {MAX_EXPANSION} times"),
         (list_missing, "'conv2d_1/conv2d_1/kernel:0' is listed but missing"),
         (drop_variance, "expected a kernel and a bias, or gamma, beta, mean and variance"),
         (change_axes, "got 3; expected 2 or 4"),

@@ -50,7 +50,9 @@ def test_diagnose_other_anchor_count_names_lines() -> None:
     cause = _causes(SMALL, weights(network(other)))["anchors"]
     assert cause.facts == {"anchors": 5}
     lines = [i for i, line in enumerate(SMALL.splitlines(), 1) if line == "filters=21"]
-    assert "fits exactly with 5 anchors a head: " + ", ".join(f"filters=35 in line {i}" for i in lines) in cause.message
+    assert (
+        "fits exactly with 5 anchors per head: " + ", ".join(f"filters=35 in line {i}" for i in lines) in cause.message
+    )
     assert "mask=" in cause.remedy
 
 

@@ -133,7 +133,7 @@ def test_diagnose_checkpoint_of_other_classes_names_command() -> None:
         (
             NORMED,
             NORMED.replace("filters=18", "filters=12").replace("mask=0,1,2", "mask=0,1"),
-            "2 anchors a head: filters=12",
+            "2 anchors per head: filters=12",
         ),
     ],
 )

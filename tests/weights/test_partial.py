@@ -44,7 +44,7 @@ def test_load_upto_reads_front_of_whole_file() -> None:
     assert all(torch.equal(model.state_dict()[key], want[key]) for key in want if int(key.split(".")[1]) < 2)
     report = darkparse.inspect_weights(other, weights(NET), darkparse.ReadOptions(upto=2))
     assert report.fits
-    assert f"of {len(weights(NET)):,}, 20 of header" in str(report)
+    assert f"of {len(weights(NET)):,}, 20 for the header" in str(report)
 
 
 def test_load_partial_file_ending_within_layer_raises() -> None:
