@@ -1,4 +1,4 @@
-"""The first layer whose output is not another implementation's, and the likely reason."""
+"""Search for the first layer whose output differs from another implementation's, and for the likely reason."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from darkparse.model import Darknet
 from darkparse.network import Network, Node
 
 TOLERANCE = 1e-3
-"""Largest difference, as a part of the other's root mean square, that passes for rounding."""
+"""Largest difference that counts as rounding, relative to the root mean square of the reference."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +26,12 @@ class Comparison:
     """Result of comparing all layers, and the boxes if there are any.
 
     Attributes:
-        differences: one for each layer that was compared, in order.
-        first: the first that is more than rounding.
-        cause: the known mistake that would explain it.
-        with_cause: the relative difference that remains if the layer makes that mistake.
-        unmatched: layers that the other has no output of.
-        boxes: comparison of decoded boxes; None if the network has no heads or a layer before them differs.
+        differences: Difference of each compared layer, in order.
+        first: First difference that is more than rounding; None if all layers agree.
+        cause: Description of a known mistake that explains the first difference; None if there is none.
+        with_cause: Relative difference that remains if the layer makes that mistake.
+        unmatched: Layers without an output in the reference.
+        boxes: Comparison of decoded boxes; None if the network has no heads or a layer before them differs.
     """
 
     differences: tuple[OutputDifference, ...]
@@ -43,22 +43,22 @@ class Comparison:
 
     @property
     def differs(self) -> bool:
-        """Whether anything that was compared differs."""
+        """Whether any layer or box differs."""
         return self.first is not None or bool(self.boxes and self.boxes.differing)
 
 
 @torch.inference_mode()
 def compare(model: Darknet, image: Tensor, reference: Reference, *, tolerance: float = TOLERANCE) -> Comparison:
-    """Compare a model's layers and boxes with another's, and look for the cause of the first difference.
+    """Compare a model's layers and boxes with a reference, and search for the cause of the first difference.
 
     Args:
-        model: with its weights.
-        image: (1, C, H, W), the network's input; the reference's own is taken where it has one.
-        reference: what the other computed.
-        tolerance: largest difference that counts as rounding, as a part of the root mean square.
+        model: Model with weights.
+        image: Input (1, C, H, W); ignored if the reference has its own.
+        reference: Outputs of the other implementation.
+        tolerance: Largest difference that counts as rounding, relative to the root mean square.
 
     Raises:
-        DarkparseError: the other has none of the layers, or one of another size.
+        DarkparseError: The reference has no output for any layer, or one with another size.
     """
     network = model.network
     image = _choose_image(network, image, reference)
@@ -76,7 +76,7 @@ def compare(model: Darknet, image: Tensor, reference: Reference, *, tolerance: f
 
 
 def _choose_image(network: Network, image: Tensor, reference: Reference) -> Tensor:
-    """Return the reference's input if it has one."""
+    """Return the input of the reference if it has one, else `image`."""
     if reference.input is None:
         return image
     if reference.input.size != network.input_shape.size:
@@ -108,10 +108,10 @@ def _find_first(
     reference: Reference,
     tolerance: float,
 ) -> tuple[OutputDifference | None, tuple[Node, ...]]:
-    """Find the first layer that differs, and the layers before it that the other has no output of.
+    """Find the first layer that differs, and the layers before it without an output in the reference.
 
-    Where outputs were matched by closeness, a layer whose value the other never has (fused away, decoded otherwise)
-    seems to differ; it counts only if a layer that reads it differs as well, or if nothing reads it.
+    If outputs were matched by value, a layer whose value does not exist in the reference (because it was fused or is
+    decoded differently) seems to differ. It only counts if a layer that reads it differs too, or if no layer reads it.
     """
     differing = {difference.node.index: difference for difference in differences if difference.relative > tolerance}
     unmatched: list[Node] = []
@@ -126,9 +126,10 @@ def _find_first(
 
 
 def _has_counterpart(node: Node, outputs: Sequence[Tensor], reference: Reference, tolerance: float) -> bool:
-    """Whether the value nearest to an output of the network is the other's output for the same layer.
+    """Return whether the value nearest to an output of the network is the reference's output for the same layer.
 
-    A head may be decoded in other steps, so only an output of the other model counts, unless it is what the head reads.
+    A head may be decoded in different steps, so only an output of the other model counts, unless it equals the head's
+    input.
     """
     if node.layer.role != "head":
         return True
@@ -147,8 +148,10 @@ def _find_cause(
     reference: Reference,
     tolerance: float,
 ) -> tuple[str | None, float]:
-    """Find the mistake after which the layer is nearest to the other's,
-    if it then agrees or nearly does (its input differs a little too)."""
+    """Find the known mistake with which the layer is closest to the reference, and the remaining difference.
+
+    The remaining difference must be small but may exceed rounding, because the layer's input differs slightly too.
+    """
     node = first.node
     inputs = tuple(outputs[i] if i >= 0 else image for i in node.inputs)
     target = reference.output(node, outputs[node.index].float().numpy())
@@ -158,7 +161,7 @@ def _find_cause(
         try:
             output = run()
         except RuntimeError:
-            continue  # the mistake gives another shape here
+            continue  # the mistake changes the shape
         if output.numel() != target.size:
             continue
         remaining = compute_difference(node, output.reshape(target.shape).float().numpy(), target).relative

@@ -1,4 +1,4 @@
-"""What another implementation computed for the same input: a dump of its layers, or an ONNX model that is run."""
+"""Outputs of another implementation for the same input: a dump of its layers, or an ONNX model that is run."""
 
 from __future__ import annotations
 
@@ -24,25 +24,25 @@ Floats = NDArray[np.float32]
 
 
 class Reference(ABC):
-    """The other's output of each layer, where it has one."""
+    """Outputs of another implementation by layer."""
 
     input: Floats | None = None
-    """The input that it was computed for, (1, C, H, W), if that is known."""
+    """Input of the outputs, (1, C, H, W); None if it is unknown."""
     is_exact = True
-    """Whether an output is known to belong to its layer."""
+    """Whether outputs are matched to layers by name rather than by value."""
     outputs: Sequence[Floats] = ()
-    """What the other model itself gives, apart from its layers."""
+    """Outputs of the whole model."""
 
     @abstractmethod
     def output(self, node: Node, ours: Floats) -> Floats | None:
-        """The other's output of a layer in the shape of ours, or None."""
+        """Return the output of a layer, in the shape of `ours`; None if it is missing."""
 
 
 def open_reference(path: Path, image: Floats) -> Reference:
     """Open a dump (`.npz`), or run an ONNX model on an input (1, C, H, W).
 
     Raises:
-        DarkparseError: the file is missing, of another kind, or does not fit.
+        DarkparseError: The file is missing or invalid, has another type, or does not fit.
     """
     if not path.is_file():
         raise DarkparseError(f"{path}: no such file")
@@ -56,7 +56,7 @@ def open_reference(path: Path, image: Floats) -> Reference:
 
 
 class Dump(Reference):
-    """Arrays by layer: a key's last number is the layer's (`12`, `layer_12`, `layers.12`); `input` is the input."""
+    """Arrays by layer: the last number in a key is the layer (`12`, `layer_12`, `layers.12`); `input` is the input."""
 
     def __init__(self, path: Path) -> None:
         try:
@@ -83,13 +83,15 @@ class Dump(Reference):
             return None if theirs is None else theirs.reshape(ours.shape)
         place = f"layer {node.index} [{node.kind}]"
         raise DarkparseError(
-            f"{self.path}: {place} has {theirs.size:,} values there, and {ours.size:,} here {ours.shape}"
+            f"{self.path}: wrong size of {place}, got {theirs.size:,} values; expected {ours.size:,} {ours.shape}"
         )
 
 
 class OnnxReference(Reference):
-    """An ONNX model's inner values. It does not know Darknet's layers:
-    of a layer's size, the closest value is taken."""
+    """Intermediate values of an ONNX model, which does not name Darknet's layers.
+
+    The output of a layer is the closest value of the same size.
+    """
 
     is_exact = False
 
@@ -116,7 +118,7 @@ class OnnxReference(Reference):
 
 
 def _run_onnx(path: Path, image: Floats) -> tuple[list[NDArray[Any]], int]:
-    """Return every value inside an ONNX model for an input, the model's outputs first, and how many outputs it has."""
+    """Run an ONNX model and return all intermediate values, the model's outputs first, and the number of outputs."""
     try:
         import onnx
         import onnxruntime as ort
@@ -130,7 +132,7 @@ def _run_onnx(path: Path, image: Floats) -> tuple[list[NDArray[Any]], int]:
         names = [name for node in model.graph.node for name in node.output if name and name not in output_names]
         model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
         options = ort.SessionOptions()
-        # Optimizing would fuse the layers that are to be seen.
+        # Optimization would fuse the layers to compare.
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
         options.log_severity_level = 3
         session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
@@ -144,7 +146,7 @@ def _run_onnx(path: Path, image: Floats) -> tuple[list[NDArray[Any]], int]:
 
 
 def _get_onnx_errors() -> tuple[type[Exception], ...]:
-    """What protobuf, onnx and onnxruntime raise for a model that is damaged or does not fit; they share no class."""
+    """Return the exceptions that protobuf, onnx and onnxruntime raise for an invalid model."""
     from google.protobuf.message import Error
     from onnx.checker import ValidationError
     from onnxruntime.capi import onnxruntime_pybind11_state as state

@@ -1,4 +1,4 @@
-"""Anchors of heads with a `mask` that training uses otherwise than they look."""
+"""Warnings about anchors and masks that have unexpected effects in training."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ if TYPE_CHECKING:
 Box = tuple[float, float]
 """Width and height."""
 NO_ANCHOR = (0.5, 0.5)
-"""What a head takes for an anchor that the cfg lacks, which is another finding."""
+"""Default of a missing anchor, which another diagnostic reports."""
 SAME_SHAPE = 0.95
-"""Overlap from which an anchor stands for another."""
+"""IoU above which two anchors count as equal."""
 
 
 @dataclass(frozen=True, slots=True)
 class _MaskedHead:
-    """A head with its anchors and the cells of its grid."""
+    """Head with its anchors and its grid."""
 
     node: Node
     anchors: tuple[Box, ...]
-    """All from which the mask chooses."""
+    """All anchors of the cfg."""
     mask: tuple[int, ...]
     boxes: tuple[Box, ...]
-    """Those that it chooses."""
+    """Anchors that the mask selects."""
     grid: tuple[int, int]
 
     @property
@@ -56,14 +56,14 @@ class _MaskedHead:
 
 
 def lint_anchors(network: Network) -> Iterator[Diagnostic]:
-    """Find anchors that no head uses, masks that name anchors backwards, and small anchors on a coarse grid."""
+    """Yield warnings about unused anchors, masks in reverse order, and small anchors on a coarse grid."""
     heads = [head for node in network.nodes if (head := _make_head(node)) is not None]
     groups: dict[tuple[Box, ...], list[_MaskedHead]] = defaultdict(list)
     for head in heads:
         groups[head.anchors].append(head)
     used_boxes = [box for head in heads for box in head.boxes]
     for anchors, group in groups.items():
-        # Each head matches objects by its own list, so a head with another list may train those.
+        # Each head matches objects against its own list, so a head with another list may use the same anchors.
         unused = [i for i, box in enumerate(anchors) if all(_overlap(box, used) < SAME_SHAPE for used in used_boxes)]
         if unused:
             yield _report_unused(anchors, group, unused)
@@ -155,7 +155,7 @@ def _find_reversed(heads: Sequence[_MaskedHead]) -> Iterator[Diagnostic]:
 
 
 def _overlap(a: Box, b: Box) -> float:
-    """Intersection over union of two boxes around one center."""
+    """Compute the IoU of two boxes with the same center."""
     shared = min(a[0], b[0]) * min(a[1], b[1])
     return shared / max(prod(a) + prod(b) - shared, 1e-12)
 

@@ -1,4 +1,4 @@
-"""The compiler: a cfg to the intermediate representation, in passes over one draft."""
+"""Compiler from a cfg to the intermediate representation, as a list of passes over one draft."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ from darkparse.network.verify import verify
 from darkparse.syntax import read
 
 PASSES: tuple[Callable[[Draft], None], ...] = (
-    select_options,  # for each section its class, and the option that counts for each key
-    warn_about_slips,  # lines that a lenient reader passes over
-    apply_strict_rules,  # places where a strict reader ends the program
-    bind_values,  # options to typed layers; all errors of the file up to here are raised at once
+    select_options,  # class of each section, and the option that counts for each key
+    warn_about_slips,  # lines that a lenient parser ignores
+    apply_strict_rules,  # places where a strict parser exits
+    bind_values,  # options to typed layers; raises all errors of the file up to here
     replace_reorg,
     set_input_size,
     wire_layers,  # references to indices
-    infer_shapes,  # layers to nodes; the first fault in wiring or shapes ends them
+    infer_shapes,  # layers to nodes; the first error in wiring or shapes ends the pass
     check_nodes,  # warnings about nodes
-    blame_slips,  # slips in the text that explain a fault
-    suggest_sizes,  # a hint for a fault in shapes
+    blame_slips,  # slips in the text that explain an error
+    suggest_sizes,  # hints for an error about shapes
     raise_errors,
 )
 
@@ -49,22 +49,22 @@ def compile(
     dialect: str | None = None,
     version: tuple[int, int, int] | None = None,
 ) -> Network:
-    """Compile a cfg to the intermediate representation, in which every shape is known.
+    """Compile a cfg to the intermediate representation with all shapes.
 
     Args:
-        cfg: a path, the name of a cfg that ships with darkparse, the text of a cfg, or a parsed Config; a Network is
-            returned as it is.
-        options: how to compile it.
-        size: overrides `options.size`: n for n×n, or (height, width), in pixels.
-        dialect: overrides `options.dialect`, the name of a Darknet fork.
-        version: the version in the header of the weights, evidence for the dialect where the cfg holds none.
+        cfg: Path, name of a cfg that ships with darkparse, text of a cfg, or parsed Config; a Network is returned
+            unchanged.
+        options: Options for compiling.
+        size: Overrides `options.size`: n for n×n, or (height, width), in pixels.
+        dialect: Overrides `options.dialect`, the name of a Darknet fork.
+        version: Version in the weights header, which selects the dialect if the cfg has no evidence.
 
     Returns:
-        The network; warnings are in its `diagnostics`.
+        The network; `diagnostics` contains the warnings.
 
     Raises:
-        CfgError: the cfg is wrong; the message shows every place.
-        DarkparseError: the file cannot be read, or an argument is wrong.
+        CfgError: The cfg is invalid; the message shows all locations.
+        DarkparseError: The file cannot be read, or an argument is invalid.
 
     >>> network = darkparse.compile("yolov3-tiny", size=(320, 640))
     >>> network.nodes[16].out_shape

@@ -31,7 +31,7 @@ class DetectionSettings:
             suppression leaves the boxes, which `detector map` counts by.
 
     Raises:
-        DarkparseError: a value is out of its range.
+        DarkparseError: A value is out of range.
 
     >>> darkparse.DetectionSettings(threshold=0.5)
     DetectionSettings(threshold=0.5, nms=0.45, hierarchy=0.5, top=5, exif='auto', channels='rgb', classes=None,
@@ -70,7 +70,7 @@ class DetectionSettings:
         hierarchy: float | None = None,
         top: int | None = None,
     ) -> DetectionSettings:
-        """Return these settings with each value that is not None in place of the field."""
+        """Return a copy with each value that is not None."""
         return replace(
             self,
             threshold=self.threshold if threshold is None else threshold,

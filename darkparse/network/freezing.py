@@ -1,4 +1,4 @@
-"""What `stopbackward` takes out of training, fork by fork (network.c backward_network, AlexeyAB parser.c:1684)."""
+"""Effect of `stopbackward` on training in each fork (network.c backward_network, AlexeyAB parser.c:1684)."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from darkparse.network.node import Node
 from darkparse.network.section_rules import number
 
 DECAY = 0.0001
-"""Of a cfg without `decay=` (parser.c parse_net_options)."""
+"""Default of `decay=` (parser.c parse_net_options)."""
 
 
 @dataclass(frozen=True, slots=True)
 class GradientStop:
-    """A layer at which gradients end.
+    """Layer at which gradients stop.
 
     Attributes:
-        index: of the layer; it and those before it get no gradient.
-        until: the iteration up to which that holds; None for the whole training.
-        frozen: the layers that run as at inference and are not updated.
+        index: Index of the layer; it and all earlier layers receive no gradient.
+        until: Iteration up to which the gradient stops; None for the whole training.
+        frozen: Layers that run as in inference and are not updated.
     """
 
     index: int
@@ -34,12 +34,12 @@ class GradientStop:
 
 
 def find_gradient_stops(values: Mapping[int, int], dialect: Dialect) -> tuple[GradientStop, ...]:
-    """Return the stop that holds for the whole training, and those behind it that hold for a time.
+    """Return the permanent stop and the temporary stops after it.
 
     Args:
-        values: `stopbackward` of the layers that have it, by index; AlexeyAB's Darknet takes a number above 1 for the
-            iteration up to which it holds.
-        dialect: the fork that trains.
+        values: `stopbackward` by layer index; in AlexeyAB/darknet a number above 1 is the iteration up to which the
+            gradient stops.
+        dialect: Dialect of the training.
     """
     freezes = dialect.training.freezes_whole_layers
     lasting = [index for index, value in values.items() if value == 1 or (value and not freezes)]
@@ -52,14 +52,14 @@ def find_gradient_stops(values: Mapping[int, int], dialect: Dialect) -> tuple[Gr
 
 
 def get_gradient_stops(network: Network) -> tuple[GradientStop, ...]:
-    """Return the stops of a network's cfg."""
+    """Return the gradient stops of a network."""
     numbers = ((node.index, number(node.section, "stopbackward")) for node in network.nodes)
     values = {index: int(value) for index, value in numbers if value and isfinite(value)}
     return find_gradient_stops(values, network.dialect)
 
 
 def describe_stops(network: Network) -> Iterator[tuple[Node, str]]:
-    """Yield the layer of each stop, and which layers it takes out of training how far."""
+    """Yield the layer of each stop and a description of its effect."""
     for stop in get_gradient_stops(network):
         starved = range(len(stop.frozen), stop.index + 1)
         still = f"{_name_layers(stop.frozen)} {_verb('is', 'are', stop.frozen)} frozen; " if stop.frozen else ""
@@ -70,7 +70,7 @@ def describe_stops(network: Network) -> Iterator[tuple[Node, str]]:
 
 
 def describe_layer_training(network: Network, index: int) -> str:
-    """Return a sentence about what `stopbackward` does to one layer; empty if it does nothing."""
+    """Describe the effect of `stopbackward` on a layer in one sentence; empty without an effect."""
     stop = next((stop for stop in get_gradient_stops(network) if index in stop), None)
     if stop is None:
         return ""
@@ -85,7 +85,7 @@ def describe_layer_training(network: Network, index: int) -> str:
 
 
 def _describe_movement(network: Network, nodes: Sequence[Node]) -> str:
-    """Return what changes layers without a gradient all the same, and what keeps it from that."""
+    """Describe what changes layers without a gradient, and how to prevent it; empty if nothing does."""
     its, them = ("its", "it") if len(nodes) == 1 else ("their", "them")
     has_decay = number(network.config.net, "decay", DECAY) != 0 and any(node.params for node in nodes)
     has_norm = any(getattr(node.layer, "normalized", False) or node.kind == "batchnorm" for node in nodes)

@@ -1,4 +1,4 @@
-"""Heads of a network, and what decodes one."""
+"""Detection heads of a network, and their decoders."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from darkparse.network.node import Node
 
 
 def get_head(node: Node) -> Head:
-    """The layer of a node that is a head, as one of `network.heads` is. Raises DarkparseError for another."""
+    """Return the head of a node. Raises DarkparseError if the node is not a head."""
     if not isinstance(node.layer, Head):
         raise _make_boxless_error(node)
     return node.layer
 
 
 def get_decoder(node: Node, *, hierarchy: float, use_class_map: bool) -> ModuleSpec:
-    """The module that decodes a head, as data. Raises DarkparseError if the layer predicts no boxes."""
+    """Return the spec of the module that decodes a head. Raises DarkparseError if it does not predict boxes."""
     spec = get_head(node).decoder(node.dialect, hierarchy=hierarchy, use_class_map=use_class_map)
     if spec is None:
         raise _make_boxless_error(node)
@@ -26,12 +26,12 @@ def get_decoder(node: Node, *, hierarchy: float, use_class_map: bool) -> ModuleS
 
 
 def thresholds_objectness(node: Node, *, use_class_map: bool) -> bool:
-    """Whether a box of this head counts where its objectness is above the threshold, not where it is above 0."""
+    """Return whether a box requires an objectness above the threshold instead of above 0."""
     return get_head(node).thresholds_objectness(node.dialect, use_class_map=use_class_map)
 
 
 class BoxOrigin(NamedTuple):
-    """Where in a network a box comes from.
+    """Origin of a box in a network.
 
     Attributes:
         layer: Index of the head.
@@ -45,11 +45,11 @@ class BoxOrigin(NamedTuple):
 
 
 def find_box_origin(node: Node, index: int) -> BoxOrigin:
-    """Return where a box of a head comes from.
+    """Find the origin of a box of a head.
 
     Args:
         node: The head.
-        index: Position among its boxes, which count cell by cell, row by row, predictor by predictor.
+        index: Position among the head's boxes, which are ordered by row, column and predictor.
     """
     head = get_head(node)
     cell, predictor = divmod(index, head.predictors)

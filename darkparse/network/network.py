@@ -1,4 +1,4 @@
-"""A whole network with every shape known."""
+"""Intermediate representation of a network."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from darkparse.syntax import Config
 
 @dataclass(frozen=True, repr=False)
 class Network(NotebookRepr):
-    """The intermediate representation: frozen, complete and verified. `compile` makes it.
+    """Intermediate representation of a network, which is immutable, complete and verified; made by `compile`.
 
     Attributes:
-        config: the cfg that it was compiled from.
-        dialect: whose Darknet it is written for.
-        dialect_reason: why that one.
-        net: the options of `[net]`; width and height are the size compiled for.
-        nodes: the layers in order, each with its place, shapes and cost.
-        diagnostics: warnings about the cfg, in the order of the file.
+        config: Cfg that the network was compiled from.
+        dialect: Darknet fork whose rules apply.
+        dialect_reason: Reason for selecting this fork.
+        net: Options of `[net]`; width and height are the compiled size.
+        nodes: Layers in order, with their location, shapes and cost.
+        diagnostics: Warnings about the cfg, by section in file order.
 
     >>> network = darkparse.compile("yolov3-tiny", size=64)
     >>> network
@@ -47,7 +47,7 @@ class Network(NotebookRepr):
 
     @property
     def name(self) -> str:
-        """The cfg's file name without its ending, or `network`."""
+        """File name of the cfg without its extension, or `network`."""
         path = self.config.source.path
         return path.stem if path else "network"
 
@@ -57,22 +57,22 @@ class Network(NotebookRepr):
 
     @cached_property
     def cost(self) -> Cost:
-        """The sum over all layers."""
+        """Total cost of all layers."""
         return sum((node.cost for node in self.nodes), Cost())
 
     @cached_property
     def bflops(self) -> float:
-        """Billions of operations as AlexeyAB's Darknet adds them up."""
+        """Billions of operations, as AlexeyAB/darknet computes them."""
         return sum(node.bflops for node in self.nodes)
 
     @cached_property
     def stored_floats(self) -> int:
-        """Numbers in the `.weights` file, without its header."""
+        """Number of floats in the `.weights` file, without the header."""
         return sum(node.stored_floats for node in self.nodes)
 
     @cached_property
     def readers(self) -> tuple[tuple[int, ...], ...]:
-        """For every layer the layers that read it, in order."""
+        """Indices of the layers that read each layer, in order."""
         readers: list[list[int]] = [[] for _ in self.nodes]
         for node in self.nodes:
             for source in dict.fromkeys(node.inputs):
@@ -93,30 +93,32 @@ class Network(NotebookRepr):
 
     @cached_property
     def last_reads(self) -> tuple[int, ...]:
-        """For every layer the index of the last layer that reads it (its own where none does);
-        outputs are never let go."""
+        """Index of the last layer that reads each layer, after which its output can be freed.
+
+        A layer that no other reads has its own index; outputs have the number of layers.
+        """
         end = len(self.nodes)
         return tuple(end if i in self.outputs else max(readers, default=i) for i, readers in enumerate(self.readers))
 
     @cached_property
     def reductions(self) -> tuple[Reductions, ...]:
-        """For every layer what it reduces: height × width and channels."""
+        """Reductions of height × width and of channels by each layer."""
         return tuple(
             compute_reductions(node, projects=self.find_projected_head(node.index) is not None) for node in self.nodes
         )
 
     @cached_property
     def bottlenecks(self) -> tuple[Bottleneck, ...]:
-        """Every 1×1 convolution that a k×k convolution follows, and what the two save over a direct one."""
+        """1×1 convolutions that a k×k convolution follows, with their savings over a direct convolution."""
         return find_bottlenecks(self.nodes, self.readers)
 
     @cached_property
     def repeats(self) -> tuple[Repeat, ...]:
-        """Every block that repeats, in order."""
+        """Repeated blocks, in order."""
         return find_repeats(self)
 
     def find_projected_head(self, index: int) -> int | None:
-        """The head that a layer with weights projects to: its only reader, if that is a detection head."""
+        """Return the index of the head that a layer with weights projects to: its only reader, if that is a head."""
         readers = self.readers[index]
         if len(readers) == 1 and self.nodes[readers[0]].layer.role == "head" and self.nodes[index].weights:
             return readers[0]
@@ -124,7 +126,7 @@ class Network(NotebookRepr):
 
     @cached_property
     def fields(self) -> tuple[Field, ...]:
-        """For every layer, along height and along width, what its values see of the input."""
+        """Receptive field of each layer along height and width."""
         return compute_receptive_fields(self.nodes, self.input_shape)
 
     @cached_property
@@ -137,13 +139,13 @@ class Network(NotebookRepr):
         return f"Network({self.name}, {len(self.nodes)} layers, input {self.input_shape}, {self.dialect.name})"
 
     def __deepcopy__(self, memo: dict[int, object]) -> Network:
-        """Frozen, so a copy of a model shares it."""
+        """Return the network itself: it is immutable, so copies of a model share it."""
         return self
 
     def to_cfg(self) -> str:
-        """The network as a cfg that Darknet reads, with the text of every section that was not changed."""
+        """Convert to a cfg that Darknet can read; unchanged sections keep their text."""
         return to_cfg(self)
 
     def to_yaml(self) -> str:
-        """The network as YAML: every layer with its options, inputs, shapes and cost."""
+        """Convert to YAML with the options, inputs, shapes and cost of each layer."""
         return to_yaml(self)

@@ -1,4 +1,4 @@
-"""A layer in its place."""
+"""Layers of a network with their inputs, shapes and cost."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from darkparse.syntax import Section
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What a layer costs for one image; costs add up."""
+    """Cost of a layer for one image; costs can be added."""
 
     params: int = 0
-    """Learned numbers, as torch counts parameters (running statistics not included)."""
+    """Number of parameters, without running statistics."""
     macs: int = 0
-    """Multiply-adds; a multiplication without an addition counts as one."""
+    """Number of multiply-adds; a multiplication without an addition counts as one."""
     activations: int = 0
-    """Values in the output."""
+    """Number of values in the output."""
 
     @property
     def flops(self) -> int:
-        """Two for each multiply-add."""
+        """Number of operations, two per multiply-add."""
         return 2 * self.macs
 
     def __add__(self, other: Cost) -> Cost:
@@ -32,18 +32,18 @@ class Cost:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Node(NotebookRepr):
-    """One layer of a network, with everything known: where it reads, what comes in and what goes out.
+    """Layer of a network with its inputs and shapes.
 
     Attributes:
-        index: its number, as Darknet counts.
-        layer: its kind and options.
-        inputs: absolute indices of the layers that it reads, in order; -1 is the network's input.
-        in_shapes: the shape of each.
-        out_shape: the shape of its output.
-        section: where it stands in the cfg.
-        dialect: whose Darknet the network is written for.
-        shared_with: absolute index of the layer whose tensors it uses (`share_index`).
-        read_whole: another layer needs its values, not their signs alone (`bin_output`).
+        index: Index of the layer, as Darknet counts.
+        layer: Kind and options of the layer.
+        inputs: Absolute indices of the layers that it reads, in order; -1 is the network's input.
+        in_shapes: Shapes of the inputs.
+        out_shape: Shape of the output.
+        section: Section in the cfg.
+        dialect: Darknet fork whose rules apply.
+        shared_with: Absolute index of the layer whose tensors it uses (`share_index`); None without sharing.
+        read_whole: Whether another layer reads its values and not only their signs (`bin_output`).
 
     >>> darkparse.compile("yolov3-tiny").nodes[1]
     Node(L1 maxpool 2×2 /2: 416×416×16 to 208×208×16)
@@ -67,7 +67,7 @@ class Node(NotebookRepr):
 
     @property
     def kind(self) -> str:
-        """The full section name, aliases resolved."""
+        """Section name without aliases."""
         return self.layer.kind
 
     @property
@@ -78,17 +78,17 @@ class Node(NotebookRepr):
 
     @property
     def in_shape(self) -> Shape | None:
-        """The shape of the map that the layer carries on (a gate's second input), None without any input."""
+        """Shape of the main input (for a gate, the second one); None without inputs."""
         return self.in_shapes[self.layer.main_input] if self.in_shapes else None
 
     @property
     def tensors(self) -> tuple[TensorSpec, ...]:
-        """Every array of the layer, in the order of the `.weights` file."""
+        """Arrays of the layer, in the order of the `.weights` file."""
         return self.layer.tensors(self.context)
 
     @property
     def modules(self) -> tuple[ModuleSpec, ...]:
-        """The modules to run one after the other; a vector that meets a layer of maps becomes a map of 1×1 first."""
+        """Modules to run in sequence; a vector is first reshaped to a 1×1 map if the layer requires a map."""
         chain = self.layer.modules(self.context)
         if len(self.in_shapes) != 1:
             return chain
@@ -105,35 +105,34 @@ class Node(NotebookRepr):
 
     @property
     def num_elements(self) -> int:
-        """Of all arrays together, running statistics included."""
+        """Total element count, including running statistics."""
         if isinstance(self.layer, Convolution):
             return self.layer.num_elements(self.context)
         return sum(tensor.size for tensor in self.tensors)
 
     @property
     def params(self) -> int:
-        """Learned numbers."""
+        """Number of parameters."""
         return sum(t.size for t in self.tensors if t.learnable)
 
     @property
     def stored_floats(self) -> int:
-        """Numbers that the `.weights` file holds for the layer."""
+        """Number of floats of the layer in the `.weights` file."""
         return 0 if self.layer.dontload else sum(t.stored_size for t in self.tensors)
 
     @property
     def weights(self) -> int:
-        """Multiplying weights: the parameters without biases, batch norm,
-        an addition's factors and learned constants."""
+        """Number of multiplying weights: parameters without biases, batch norm, factors of additions and constants."""
         return sum(t.size for t in self.tensors if t.role == "weight")
 
     @property
     def macs(self) -> int:
-        """Multiply-adds for one image."""
+        """Number of multiply-adds per image."""
         return self.layer.macs(self.context)
 
     @property
     def flops(self) -> int:
-        """Operations for one image, two for each multiply-add."""
+        """Number of operations per image, two per multiply-add."""
         return Cost(macs=self.macs).flops
 
     @property
@@ -142,10 +141,10 @@ class Node(NotebookRepr):
 
     @property
     def bflops(self) -> float:
-        """Billions of operations as AlexeyAB's Darknet prints them: 0 for many kinds that do compute."""
+        """Billions of operations, as AlexeyAB/darknet prints them: 0 for many kinds that do compute."""
         return self.layer.printed_flops(self.context) / 1e9
 
     @property
     def summary(self) -> str:
-        """A few words: what the layer does, without its shapes."""
+        """Short description of the layer without its shapes."""
         return self.layer.summary(self.context)

@@ -20,14 +20,13 @@ from darkparse.syntax.reader import load_source
 def from_yaml(text: str | os.PathLike[str]) -> Network:
     """Compile a network from the YAML that `to_yaml` writes.
 
-    Inputs, shapes, parameters and multiply-adds are computed from the options again, so an option can be edited
-    without any other change.
+    Inputs, shapes, parameters and multiply-adds are recomputed from the options, so an option can be edited alone.
 
     Args:
         text: YAML, or the path of a `.yaml` or `.yml` file.
 
     Returns:
-        The network, compiled.
+        The compiled network.
 
     Raises:
         DarkparseError: the text is not the YAML of a network, or the file cannot be read.

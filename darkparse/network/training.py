@@ -1,4 +1,4 @@
-"""Options that only training reads: bound when a network is trained, so that they cost nothing before."""
+"""Binding of options that only affect training, which is deferred until a network is trained."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def check_net_options(network: Network) -> None:
 
 
 def bind_layer_training(network: Network, node: Node) -> LayerTraining:
-    """What any layer may hold."""
+    """Bind the training options that any layer may have."""
     return bind_training_options(network, node.section, LayerTraining)
 
 

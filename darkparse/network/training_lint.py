@@ -1,4 +1,4 @@
-"""Training options that do not do what they say, read from the C and measured; told by `check --training` alone."""
+"""Warnings about training options with unexpected effects in Darknet's code, for `check --training`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ZERO_SLOPE = frozenset({"swish", "mish", "hard_mish"})
 
 
 def _count_unused_images(section: Section) -> float:
-    """Return how many images of a batch no mini-batch takes; a batch without mini-batches is another finding."""
+    """Count the images of a batch that no mini-batch contains; 0 if mini-batches are empty."""
     batch, subdivisions = number(section, "batch", 1), max(1, number(section, "subdivisions", 1))
     return batch % subdivisions if batch >= subdivisions else 0
 
@@ -73,7 +73,7 @@ TRAINING_RULES: tuple[Rule, ...] = (
 
 
 def lint_training(network: Network) -> Iterator[Diagnostic]:
-    """Yield a warning for each option of a cfg that does not do in training what it seems to say."""
+    """Yield a warning for each option with an unexpected effect in training."""
     yield from _check_batch(network)
     yield from lint_anchors(network)
     for node, message in describe_stops(network):
@@ -90,7 +90,7 @@ def lint_training(network: Network) -> Iterator[Diagnostic]:
 
 
 def _check_batch(network: Network) -> Iterator[Diagnostic]:
-    """Find a batch that is too small for its mini-batches (parser.c parse_net_options)."""
+    """Yield a warning if the mini-batches are empty (parser.c parse_net_options)."""
     net, section = network.net, network.config.net
     if net.batch >= net.subdivisions:
         return

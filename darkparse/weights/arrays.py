@@ -1,4 +1,4 @@
-"""A network with its arrays, whatever file they come from: opened once, and read when they are needed, in numpy."""
+"""Networks with arrays from a weights file of any kind, which is opened once and read on demand, without torch."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ from darkparse.weights.writer import write_weights
 
 @dataclass(frozen=True, slots=True)
 class LoadResult:
-    """What was loaded into a module.
+    """Result of loading weights into a module.
 
     Attributes:
-        name: of the file.
-        header: its header; None for a container that has none.
-        layers: the layers whose weights it held.
-        missing: the layers that have weights and stayed as they were, or as they were initialized: those behind the
-            end of a partial file, those with `dontload`, `dontloadscales` or `numload`.
+        name: Name of the file.
+        header: Header of the file; None for a container without one.
+        layers: Indices of the layers with weights in the file.
+        missing: Indices of the layers with weights that were not in the file: layers after the end of a partial file,
+            and layers with `dontload`, `dontloadscales` or `numload`. They keep their values.
     """
 
     name: str
@@ -53,7 +53,7 @@ class LoadResult:
     def from_shapes(
         cls, name: str, header: Header | None, network: Network, shapes: Mapping[str, tuple[int, ...]]
     ) -> LoadResult:
-        """What arrays of these shapes bring, by layer."""
+        """Determine the loaded and the missing layers from the shapes of the arrays in a file."""
         layers, missing = [], []
         for node in network.nodes:
             expected = {state_key(node, tensor): tensor.shape for tensor in node.tensors}
@@ -69,7 +69,7 @@ class LoadResult:
 
 
 def format_ranges(layers: tuple[int, ...]) -> str:
-    """Layer numbers as text, those that follow each other as one: `layers 0–73, 75`."""
+    """Format layer indices with ranges: `layers 0–73, 75`."""
     runs: list[list[int]] = []
     for layer in layers:
         if runs and layer == runs[-1][1] + 1:
@@ -82,14 +82,14 @@ def format_ranges(layers: tuple[int, ...]) -> str:
 
 @dataclass(frozen=True, eq=False)
 class LoadedArrays:
-    """A network and the arrays that a file holds for it."""
+    """Network and its arrays from a weights file."""
 
     network: Network
     file: FileBuffer
     header: Header | None
-    """Of the `.weights` file that they come from."""
+    """Header of the `.weights` file that the arrays come from."""
     stored: Arrays
-    """What the file holds; of an array with fewer rows than the network's (`numload`) the first ones."""
+    """Arrays in the file; with `numload`, only the first rows of an array."""
 
     @cached_property
     def arrays(self) -> Arrays:
@@ -98,7 +98,7 @@ class LoadedArrays:
 
     @property
     def loaded(self) -> LoadResult:
-        """Which layers the file held."""
+        """Loaded and missing layers."""
         shapes = {key: array.shape for key, array in self.stored.items()}
         return LoadResult.from_shapes(self.file.name, self.header, self.network, shapes)
 
@@ -111,17 +111,17 @@ class LoadedArrays:
         version: str | None = None,
         widen: bool = False,
     ) -> int:
-        """Write a `.weights` file or a container, as the name's ending says, and return the number of bytes.
+        """Write a `.weights` file or a container, depending on the file extension, and return the number of bytes.
 
         Args:
-            path: where to; a file that is there stays whole until the new one is.
-            upto: write only the layers before this one.
-            seen: number of images seen in training, for the header of a `.weights` file.
-            version: of that header.
-            widen: convert other dtypes to float32, which a `.weights` file needs.
+            path: File to write; an existing file is only replaced when the new one is complete.
+            upto: Write only the layers before this one.
+            seen: Number of images seen in training, for the header of a `.weights` file.
+            version: Version for the header.
+            widen: Convert other dtypes to float32, which a `.weights` file requires.
 
         Raises:
-            WeightsError: the file cannot be written, or the header's numbers are none.
+            WeightsError: The file cannot be written, or `version` is invalid.
         """
         network, entries = self.network, compute_layout(self.network, upto)
         if get_container_kind(path) is not None:
@@ -141,18 +141,21 @@ def read(
     options: ReadOptions = ReadOptions(),
     compile_options: CompileOptions = CompileOptions(),
 ) -> LoadedArrays | None:
-    """Open a weights file, compile its cfg, and check that they fit; None if there are no weights.
+    """Open a weights file, compile its cfg and check that they fit.
 
     Args:
-        cfg: what `darkparse.load` takes.
-        weights: what `darkparse.load` takes, or what this made of it before; torch is needed for `.pt` files alone.
-        options: how they are read.
-        compile_options: how the cfg is compiled; a container's own dialect, size and reading of `[reorg]` stand for
-            those unset.
+        cfg: Cfg as for `darkparse.load`.
+        weights: Weights as for `darkparse.load`, or the result of an earlier call. Only `.pt` files require torch.
+        options: Options for reading.
+        compile_options: Options for compiling; the dialect, size and `[reorg]` variant stored in a container replace
+            unset ones.
+
+    Returns:
+        The network with its arrays; None if `weights` is None and `cfg` is not a container.
 
     Raises:
-        CfgError: the cfg is wrong.
-        WeightsError: the weights cannot be read or do not fit.
+        CfgError: The cfg is invalid.
+        WeightsError: The weights cannot be read or do not fit.
     """
     if isinstance(weights, LoadedArrays):
         return weights
@@ -178,17 +181,17 @@ def read(
 
 
 def read_for(network: Network, weights: WeightsSource | FileBuffer, options: ReadOptions) -> LoadedArrays:
-    """Open a weights file for a network that is compiled already.
+    """Open a weights file for a compiled network.
 
     Raises:
-        WeightsError: the weights cannot be read or do not fit.
+        WeightsError: The weights cannot be read or do not fit.
     """
     file = open_source(weights, mmap=options.mmap)
     return _fit(file, read_container(file, file.container) if file.container else None, network, options)
 
 
 def _find_container(cfg: object, options: ReadOptions) -> FileBuffer | None:
-    """Open the container that a CFG argument names, if it names one rather than a cfg."""
+    """Open the container if a CFG argument is the path of one; None otherwise."""
     if not isinstance(cfg, str | os.PathLike) or not is_file(cfg) or Path(cfg).suffix == ".cfg":
         return None
     file = open_source(cfg, mmap=options.mmap)
@@ -216,11 +219,16 @@ def _fit(file: FileBuffer, content: ContainerContent | None, network: Network, o
 
 
 def _warn_about_non_finite(name: str, arrays: Iterable[tuple[str, NDArray[Any]]]) -> None:
-    """Say what training that diverged leaves behind; a sum tells, and takes a fraction of what loading takes."""
+    """Warn about NaN and infinite values, which diverged training leaves behind.
+
+    The sum of an array detects them in a fraction of the loading time.
+    """
     counts = {}
-    with np.errstate(invalid="ignore", over="ignore"):  # on one core, where threads would wait for the file's pages
+    with np.errstate(invalid="ignore", over="ignore"):  # single-threaded: threads would wait for the file's pages
         for key, array in arrays:
-            if not isfinite(array.sum()) and (count := int((~np.isfinite(array)).sum())):  # or is it just too large?
+            if not isfinite(array.sum()) and (
+                count := int((~np.isfinite(array)).sum())
+            ):  # a sum of finite values may overflow
                 counts[key] = count
     if total := sum(counts.values()):
         message = f"{name}: {pluralize(total, 'NaN or infinite value')}, the first in {next(iter(counts))}"

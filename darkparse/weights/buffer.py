@@ -19,11 +19,11 @@ from darkparse.syntax.files import describe_error
 from darkparse.weights.file_type import ByteStream, Container, FileType, detect_file_type
 
 HEADER_BYTES = 20
-"""Bytes of a usual header."""
+"""Size of a header since version 0.2."""
 MIN_UNPACKED_LIMIT = 64 << 20
-"""Bytes that any archive may unpack to."""
+"""Unpacked size in bytes that is allowed for any archive."""
 MAX_EXPANSION = 100
-"""A larger archive may unpack to this many times its size; deflate saves a tenth of weights."""
+"""Maximum ratio of unpacked to packed size of a larger archive; deflate saves a tenth of the size of weights."""
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,7 +34,7 @@ BITS = {
     "bfloat16": "uint16",
     **dict.fromkeys(("float8_e4m3fn", "float8_e5m2", "float8_e4m3fnuz", "float8_e5m2fnuz"), "uint8"),
 }
-"""What stands for the dtypes of torch that numpy does not have."""
+"""Unsigned integer dtypes that represent the torch dtypes that numpy does not support."""
 
 Floats: TypeAlias = "NDArray[np.float32]"
 WeightsSource = str | os.PathLike[str] | BinaryIO | bytes | bytearray | memoryview
@@ -42,7 +42,7 @@ WeightsSource = str | os.PathLike[str] | BinaryIO | bytes | bytearray | memoryvi
 
 @dataclass(frozen=True, eq=False)
 class FileBuffer:
-    """All bytes of a file, in memory that may be written without changing it."""
+    """All bytes of a file, in memory that can be written to without changing the file."""
 
     name: str
     """What to call it in messages."""
@@ -57,30 +57,30 @@ class FileBuffer:
         return len(self.data)
 
     def read_head(self, count: int = 4096) -> bytes:
-        """The first bytes."""
+        """Return the first `count` bytes."""
         return self.data[:count].tobytes()
 
     @cached_property
     def file_type(self) -> FileType | None:
-        """What the file is if it is something else than `.weights`; None if it may be that."""
+        """Type of a file that is not a `.weights` file; None if it may be one."""
         return detect_file_type(self.data)
 
     @property
     def container(self) -> Container | None:
-        """The container that the file is, None if it is something else."""
+        """Container format of the file; None for other files."""
         return self.file_type.container if self.file_type else None
 
     def release_pages(self) -> None:
-        """Let go of the memory of mapped pages that nobody has written: they come again from the file when used."""
+        """Release mapped pages that were not written to; the system reads them again when they are used."""
         if self.is_mapped and hasattr(memory, "MADV_DONTNEED"):
             cast("memory.mmap", self.data.obj).madvise(memory.MADV_DONTNEED)
 
     def open_stream(self) -> BinaryIO:
-        """Return the bytes as an open file, for libraries that read one; nothing is copied."""
+        """Return the bytes as an open file without copying them."""
         return cast("BinaryIO", ByteStream(self.data))
 
     def check_unpacked_size(self) -> None:
-        """Raise WeightsError if this is a zip archive that says it unpacks to far more than it is."""
+        """Raise WeightsError if a zip archive declares an unpacked size far above its own size."""
         with ZipFile(self.open_stream()) as archive:
             unpacked = sum(member.file_size for member in archive.infolist())
         if unpacked > max(MIN_UNPACKED_LIMIT, MAX_EXPANSION * self.size):
@@ -92,11 +92,11 @@ class FileBuffer:
 
 @dataclass(frozen=True, slots=True)
 class LazyArray:
-    """An array that is read when it is needed."""
+    """Array that is read on demand."""
 
     shape: tuple[int, ...]
     dtype: str
-    """Name of its dtype, which numpy and torch share, e.g. `float32`."""
+    """Name of the dtype in torch, e.g. `float32`."""
     load: Callable[[], NDArray[Any]]
     """Return the values; those of a dtype that numpy does not have, as unsigned integers of the same bits."""
     load_block: Callable[[], memoryview] | None = None
@@ -125,7 +125,7 @@ class LazyArray:
 
     @classmethod
     def from_tensor(cls, tensor: Tensor) -> LazyArray:
-        """Return a tensor as an array, which shares its memory where it lies on the CPU."""
+        """Convert a tensor; the array shares the memory of a tensor on the CPU."""
         dtype = str(tensor.dtype).removeprefix("torch.")
 
         def load() -> NDArray[Any]:
@@ -138,14 +138,14 @@ class LazyArray:
         return cls(tuple(tensor.shape), dtype, load)
 
     def to_tensor(self) -> Tensor:
-        """Return the values as a tensor, which shares their memory."""
+        """Return the values as a tensor that shares their memory."""
         import torch
 
         values, dtype = torch.from_numpy(self.load()), getattr(torch, self.dtype)
         return values if values.dtype == dtype else values.view(dtype)
 
     def reshape(self, shape: tuple[int, ...]) -> LazyArray:
-        """Return the same values in another shape."""
+        """Return an array with the same values in another shape."""
         return LazyArray(shape, self.dtype, lambda: self.load().reshape(shape))
 
 
@@ -162,9 +162,9 @@ def open_source(source: WeightsSource | FileBuffer, *, mmap: bool = True) -> Fil
     """Return the bytes of a file.
 
     Args:
-        source: a path; a file opened for reading in binary mode, read from where it stands; or the bytes themselves.
-        mmap: map a file given by its path: nothing is read until it is used, and pages are copied only where they are
-            written. Pipes and devices are read.
+        source: Path; file opened in binary mode, which is read from its current position; or bytes.
+        mmap: Map a file given by path into memory: pages are read when they are used, and copied when they are written
+            to. Pipes are read.
 
     Raises:
         WeightsError: the file cannot be read.
@@ -190,7 +190,7 @@ def _read_path(path: Path, mmap: bool) -> FileBuffer:
             if not stat.S_ISREG(status.st_mode) or not status.st_size:
                 return FileBuffer(str(path), _copy_bytes(file.read()), path)
             if mmap:
-                # Pages of our own where they are written: neither the file nor another process sees it.
+                # Copy-on-write pages: neither the file nor another process sees changes.
                 pages = memory.mmap(file.fileno(), 0, access=memory.ACCESS_COPY)
                 return FileBuffer(str(path), memoryview(pages), path, is_mapped=True)
             return FileBuffer(str(path), _read_up_to(file, status.st_size), path)
@@ -236,8 +236,8 @@ def _copy_bytes(source: bytes | bytearray | memoryview) -> memoryview:
 def _allocate_aligned(size: int) -> memoryview:
     """Allocate memory in which the floats behind a header of 20 bytes begin on a page.
 
-    Where the allocator puts it, 16 bytes behind a page's start, some processors copy a file at a third of their speed:
-    the target then lies a few bytes ahead of the source within the page.
+    At the allocator's usual offset of 16 bytes within a page, some processors copy a file at a third of their speed,
+    because the target then is a few bytes ahead of the source within the page.
     """
     start = -HEADER_BYTES % memory.PAGESIZE
     # By default such memory is shared with the processes that are forked from this one.

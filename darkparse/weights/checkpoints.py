@@ -14,7 +14,7 @@ from darkparse.weights.buffer import FileBuffer, LazyArray
 from darkparse.weights.origin import KEY_PREFIX, Metadata
 
 STATE_KEYS = ("state_dict", "model_state_dict", "model", "ema", "net", "weights")
-"""Where training scripts put the state_dict in a checkpoint."""
+"""Keys under which training scripts store the state_dict in a checkpoint."""
 
 NUMPY_GLOBALS = tuple(
     f"numpy.{name}"
@@ -39,10 +39,10 @@ class IgnoredValue:
 
 
 def read_checkpoint(blob: FileBuffer) -> tuple[dict[str, LazyArray], Metadata]:
-    """Read the tensors of a checkpoint and what `write_checkpoint` put beside them; torch maps the file itself.
+    """Read the tensors and the metadata of a checkpoint; torch maps the file into memory.
 
     Raises:
-        WeightsError: it holds anything but tensors with plain values, or torch is not installed.
+        WeightsError: The checkpoint contains anything but dense tensors, or torch is not installed.
     """
     torch = _import_torch()
     is_archive = blob.read_head(2) == b"PK"
@@ -78,10 +78,10 @@ def read_checkpoint(blob: FileBuffer) -> tuple[dict[str, LazyArray], Metadata]:
 
 
 def write_checkpoint(file: BinaryIO, arrays: Mapping[str, LazyArray], metadata: Metadata) -> None:
-    """Write arrays as a state_dict."""
+    """Write arrays and metadata as a state_dict."""
     torch = _import_torch()
     state = OrderedDict((name, array.to_tensor()) for name, array in arrays.items())
-    # Where modules keep their versions: load_state_dict() passes it over, and weights_only=True keeps it.
+    # Modules store their versions here: load_state_dict() ignores other keys, and weights_only=True loads them.
     state._metadata = OrderedDict({KEY_PREFIX + "origin": dict(metadata)})  # type: ignore[attr-defined]
     with deferred_errors(file) as writer:
         torch.save(state, writer)
@@ -96,7 +96,7 @@ def _import_torch() -> Any:
 
 
 def _get_metadata(state: object) -> Mapping[str, str]:
-    """Return what `write_checkpoint` put beside the tensors, empty in the file of another program."""
+    """Return the metadata that `write_checkpoint` stored; empty for a file of another program."""
     metadata = getattr(state, "_metadata", {})
     own = metadata.get(KEY_PREFIX + "origin", {}) if isinstance(metadata, Mapping) else {}
     return own if isinstance(own, Mapping) else {}

@@ -1,7 +1,7 @@
-"""Safetensors files, NumPy archives and PyTorch checkpoints as named arrays, both ways; only the last need torch.
+"""Reading and writing safetensors files, NumPy archives and PyTorch checkpoints, and reading Keras files.
 
-Keras files are read only. The other three hold a module's state_dict, and with it its origin, so that one file rebuilds
-the module: in safetensors' metadata, in an array of text, and in the metadata of a state_dict.
+Only PyTorch checkpoints require torch. The formats that darkparse writes store a module's state_dict and its origin, so
+that the module can be rebuilt from the file: in the metadata of safetensors and of the state_dict, and in a text array.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from darkparse.weights.origin import KEY_PREFIX, Metadata, Origin
 from darkparse.weights.writer import replace_file
 
 SUFFIXES: dict[str, Container] = {".safetensors": "safetensors", ".pt": "pt", ".pth": "pt", ".npz": "npz"}
-"""File name endings and what they are written as. Files are read by what they hold."""
+"""Formats to write, by file extension. For reading, the content determines the format."""
 
 MAX_AXES = 32
-"""Axes of an array in a safetensors file; numpy takes 64."""
+"""Maximum number of axes of an array in a safetensors file; numpy supports 64."""
 MAX_DEFLATE_RATIO = 1032
-"""Deflate makes at most this many bytes of one."""
+"""Maximum compression ratio of deflate."""
 _NPY_HEADER_READERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 SAFETENSORS_DTYPES = {
     "F64": "float64",
@@ -57,39 +57,39 @@ SAFETENSORS_DTYPES = {
 
 @dataclass(frozen=True, eq=False)
 class ContainerContent:
-    """What a container holds, in its order."""
+    """Arrays of a container, in file order, and their origin."""
 
     arrays: Arrays
     origin: Origin | None
-    """None for a file that another program wrote."""
+    """None for a file of another program."""
 
 
 def get_container_kind(path: str | os.PathLike[str]) -> Container | None:
-    """Return the container that a file name's ending stands for, None for a `.weights` file."""
+    """Return the container format for a file extension; None for a `.weights` file."""
     return SUFFIXES.get(Path(path).suffix.lower())
 
 
 def read_container(blob: FileBuffer, kind: Container) -> ContainerContent:
-    """Read a container of a kind that is known by its first bytes.
+    """Read a container of the given kind.
 
     Raises:
-        WeightsError: it is damaged, holds anything but tensors, or is a checkpoint and torch is not installed.
+        WeightsError: The file is damaged, contains anything but tensors, or requires a package that is not installed.
     """
     try:
         arrays, metadata = _READERS[kind](blob)
         return ContainerContent(arrays, Origin.from_metadata(metadata))
-    except (*ARCHIVE_ERRORS, AssertionError) as problem:  # torch asserts
+    except (*ARCHIVE_ERRORS, AssertionError) as problem:  # torch raises AssertionError
         raise WeightsError(f"{blob.name}: invalid {kind} file: {describe_error(problem)}") from None
 
 
 def write_container(path: str | os.PathLike[str], arrays: Arrays, origin: Origin) -> int:
-    """Write arrays to the container that the file name's ending stands for, whole or not at all.
+    """Write arrays to the container that the file extension selects, completely or not at all.
 
     Returns:
         The number of bytes.
 
     Raises:
-        WeightsError: the file cannot be written, the container has no such dtype, or torch is not installed.
+        WeightsError: The file cannot be written, the container does not support a dtype, or torch is not installed.
     """
     with replace_file(path) as file:
         _WRITERS[SUFFIXES[Path(path).suffix.lower()]](file, arrays, origin.to_metadata())
@@ -100,7 +100,7 @@ def read_npz(blob: FileBuffer) -> dict[str, np.ndarray[Any, Any]]:
     """Read the arrays of a NumPy archive by name.
 
     Raises:
-        WeightsError: it is damaged, or holds anything but arrays of plain values.
+        WeightsError: The file is damaged or contains Python objects.
     """
     try:
         blob.check_unpacked_size()
@@ -112,7 +112,7 @@ def read_npz(blob: FileBuffer) -> dict[str, np.ndarray[Any, Any]]:
 
 
 def _check_members(archive: ZipFile) -> None:
-    """Raise ValueError if a member's header claims another number of bytes than it holds, before memory is taken."""
+    """Check that each member has the size that its header declares, before memory is allocated. Raises ValueError."""
     for member in archive.infolist():
         if member.file_size > MAX_DEFLATE_RATIO * max(member.compress_size, 1):
             raise ValueError(
@@ -134,7 +134,7 @@ def _check_members(archive: ZipFile) -> None:
 def _read_npz(blob: FileBuffer) -> tuple[Arrays, Metadata]:
     arrays = read_npz(blob)
     text = arrays.pop(KEY_PREFIX + "origin", None)
-    # str() of NumPy's text takes code points beyond Unicode's, at which Python fails later.
+    # str() of NumPy text accepts code points beyond Unicode, which make Python fail later.
     metadata = (
         json.loads(text.astype(text.dtype.newbyteorder("<")).tobytes().decode("utf-32-le")) if text is not None else {}
     )
@@ -156,7 +156,7 @@ def _write_npz(file: BinaryIO, arrays: Arrays, metadata: Metadata) -> None:
 
 
 def _read_safetensors(blob: FileBuffer) -> tuple[Arrays, Metadata]:
-    """The header's length in 8 bytes, a JSON header, then the values; see huggingface/safetensors, README.md."""
+    """Read a safetensors file: 8 bytes for the header length, a JSON header, then the values."""
     start = 8 + int.from_bytes(blob.read_head(8), "little")
     header = json.loads(blob.data[8:start].tobytes())
     metadata = header.pop("__metadata__", {})
@@ -177,7 +177,7 @@ def _read_safetensors(blob: FileBuffer) -> tuple[Arrays, Metadata]:
 
 
 def _parse_entry(name: str, entry: object) -> tuple[str, tuple[int, ...], tuple[int, int]]:
-    """Return the dtype, the shape and the place of an array. Raise ValueError if its header entry makes no sense."""
+    """Return the dtype, shape and offsets of an array. Raises ValueError if its header entry is invalid."""
     match entry:
         case {"dtype": str(code), "shape": [*shape], "data_offsets": [int(begin), int(end)]}:
             is_shape = len(shape) <= MAX_AXES and all(type(number) is int and number >= 0 for number in shape)
@@ -187,12 +187,12 @@ def _parse_entry(name: str, entry: object) -> tuple[str, tuple[int, ...], tuple[
 
 
 def _view(values: np.ndarray[Any, Any], dtype: np.dtype[Any], shape: tuple[int, ...]) -> np.ndarray[Any, Any]:
-    """Bytes as an array; copied only where they begin at an odd place."""
+    """Reinterpret bytes as an array; unaligned bytes are copied."""
     return np.require(values.view(dtype).reshape(shape), requirements="A")
 
 
 def _write_safetensors(file: BinaryIO, arrays: Arrays, metadata: Metadata) -> None:
-    """Write one array after the other, so that only one has to be in memory; as the format wants, the widest first."""
+    """Write one array after the other to save memory, those with the widest dtype first as the format requires."""
     codes = {dtype: code for code, dtype in SAFETENSORS_DTYPES.items()}
     sizes = {name: np.dtype(BITS.get(array.dtype, array.dtype)).itemsize for name, array in arrays.items()}
     names = sorted(arrays, key=lambda name: (-sizes[name], name))

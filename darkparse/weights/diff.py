@@ -1,4 +1,4 @@
-"""Which arrays of two weights files differ, and by how much."""
+"""Comparison of the arrays of two weights files."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from darkparse.weights.layout import Entry
 
 @dataclass(frozen=True, slots=True)
 class ArrayDifference:
-    """How one array differs between two files."""
+    """Difference of one array between two files."""
 
     layer: int
     kind: str
     tensor: str
     shape: tuple[int, ...]
     differing: int
-    """Values that are not the same bits."""
+    """Number of values whose bits differ."""
     largest: float
-    """The largest difference of two values."""
+    """Largest absolute difference."""
     root_mean_square: float
     """Root mean square of the differences."""
     relative: float
-    """The same over the root mean square of the first file's values."""
+    """Root mean square of the differences, relative to that of the first file's values."""
 
     @property
     def values(self) -> int:
@@ -37,7 +37,7 @@ class ArrayDifference:
 
 
 def compare_arrays(entry: Entry, a: Floats, b: Floats) -> ArrayDifference | None:
-    """How two arrays of an entry differ; None if they are the same bit for bit."""
+    """Compare two arrays of an entry; None if all bits are equal."""
     same = a.reshape(-1).view(np.uint32) == b.reshape(-1).view(np.uint32)
     if same.all():
         return None
@@ -71,22 +71,22 @@ def diff_weights(
     size: Size | None = None,
     compile_options: CompileOptions = CompileOptions(),
 ) -> tuple[ArrayDifference, ...]:
-    """The arrays in which two `.weights` files of one cfg differ, in file order; empty if they hold the same values.
+    """Compare two `.weights` files of the same cfg.
 
     Args:
-        a: a path, an open binary file, or bytes.
-        b: the other.
-        cfg: a path, the name of a cfg that ships with darkparse, the text of a cfg, a parsed Config, or a Network.
-        dialect: overrides `compile_options.dialect`.
-        size: overrides `compile_options.size`.
-        compile_options: how the cfg is compiled.
+        a: Path, open binary file, or bytes.
+        b: The other file.
+        cfg: Path, name of a cfg that ships with darkparse, text of a cfg, parsed Config, or Network.
+        dialect: Overrides `compile_options.dialect`.
+        size: Overrides `compile_options.size`.
+        compile_options: Options for compiling the cfg.
 
     Returns:
-        A `Difference` for each array that is not the same bit for bit.
+        One `ArrayDifference` for each array whose bits differ, in file order.
 
     Raises:
-        CfgError: the cfg is wrong.
-        WeightsError: a file cannot be read or does not fit.
+        CfgError: The cfg is invalid.
+        WeightsError: A file cannot be read or does not fit.
 
     >>> darkparse.diff_weights("tiny.weights", "tiny.weights", "yolov3-tiny")
     ()
@@ -99,5 +99,5 @@ def diff_weights(
 
 
 def find_differences(pairs: Iterable[tuple[Entry, Floats, Floats]]) -> tuple[ArrayDifference, ...]:
-    """The differing ones among pairs of arrays."""
+    """Return the differences of the pairs of arrays that differ."""
     return tuple(difference for entry, a, b in pairs if (difference := compare_arrays(entry, a, b)))

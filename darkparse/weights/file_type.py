@@ -1,4 +1,4 @@
-"""What a file is, by its first bytes: most files that are no weights say so."""
+"""Detection of a file's type by its first bytes."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from typing import IO, Any, Literal, cast
 from zipfile import BadZipFile, ZipFile
 
 ARCHIVE_ERRORS = (
-    *(BadZipFile, zlib.error, LZMAError, struct.error, OSError, EOFError),  # the archive and what is packed in it
+    *(BadZipFile, zlib.error, LZMAError, struct.error, OSError, EOFError),  # the archive and its members
     *(NotImplementedError, RuntimeError),  # unsupported compression, or encryption
-    *(ValueError, TypeError, LookupError, AttributeError, ArithmeticError, MemoryError),  # headers that make no sense
+    *(ValueError, TypeError, LookupError, AttributeError, ArithmeticError, MemoryError),  # invalid headers
     *(SyntaxError, TokenError),  # NumPy's headers are Python literals
 )
 """Exceptions that zipfile and NumPy raise for damaged or malicious archives."""
@@ -26,17 +26,17 @@ Container = Literal["safetensors", "pt", "npz", "h5"]
 
 @dataclass(frozen=True, slots=True)
 class FileType:
-    """A kind of file that is not a `.weights` file."""
+    """Type of a file that is not a `.weights` file."""
 
     code: str
-    """A stable word: `lfs-pointer`, `html`, `zip`, `pickle`, …"""
+    """Stable identifier: `lfs-pointer`, `html`, `zip`, `pickle`, …"""
     title: str
-    """What it is, with its article."""
+    """Description with an article, such as `an HTML page`."""
     remedy: str
-    """What to do."""
+    """Suggested fix."""
     facts: dict[str, int | str] = field(default_factory=dict)
     container: Container | None = None
-    """The container that darkparse reads it as."""
+    """Container format, if darkparse can read the file."""
 
 
 CHUNK_BYTES = 1 << 20
@@ -64,7 +64,7 @@ _ONNX_TAGS = frozenset(b"\x12\x1a\x22\x28\x32\x3a\x42\x72")
 
 
 class ByteStream(RawIOBase):
-    """Bytes as an open file, without a copy of them."""
+    """Open file that reads from bytes without copying them."""
 
     def __init__(self, data: memoryview) -> None:
         self._view, self._position = data, 0

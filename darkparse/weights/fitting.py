@@ -1,4 +1,4 @@
-"""A cfg and a weights file side by side: compiled with the file as evidence, read if it fits, and reported if not."""
+"""Fitting a `.weights` file to a cfg: compiling with the file as evidence, reading it, and reporting a mismatch."""
 
 from __future__ import annotations
 
@@ -38,23 +38,23 @@ def inspect_weights(
     size: Size | None = None,
     compile_options: CompileOptions = CompileOptions(),
 ) -> Report:
-    """Lay a weights file beside a cfg: every array with its place and values, and whether they fit, or why not.
+    """Compare a weights file with a cfg and report each array's location and values, and why the file does not fit.
 
     Args:
-        cfg: a path, the name of a cfg that ships with darkparse, the text of a cfg, a parsed Config, or a Network.
-        weights: a path, an open binary file, or bytes; left out, the report holds the layout alone.
-        options: how to read the file: `upto` and `header_size` matter here.
-        dialect: overrides `compile_options.dialect`.
-        size: overrides `compile_options.size`.
-        compile_options: how the cfg is compiled.
+        cfg: Path, name of a cfg that ships with darkparse, text of a cfg, parsed Config, or Network.
+        weights: Path, open binary file, or bytes; None reports the layout only.
+        options: Options for reading; only `upto`, `header_size` and `mmap` are used.
+        dialect: Overrides `compile_options.dialect`.
+        size: Overrides `compile_options.size`.
+        compile_options: Options for compiling the cfg.
 
     Returns:
-        The report. `fits` says whether the sizes agree, `causes` what explains it if they do not, `findings` what is
-        odd about the values.
+        The report: `fits` is whether the sizes agree, `causes` are explanations if they do not, and `findings` are
+        problems with the values.
 
     Raises:
-        CfgError: the cfg is wrong; where a `filters=` before a head is, a note says what the file speaks for.
-        WeightsError: the file cannot be read.
+        CfgError: The cfg is invalid; for a wrong `filters=` before a head, a note suggests the right value.
+        WeightsError: The file cannot be read.
 
     >>> report = darkparse.inspect_weights("yolov3-tiny", "tiny.weights")
     >>> report.fits, report.floats, report.rows[0].tensor
@@ -71,16 +71,16 @@ def inspect_weights(
 def compile_with_weights(
     cfg: CfgLike, blob: FileBuffer, options: CompileOptions, fits: Callable[[Network], bool] | None = None
 ) -> Network:
-    """Compile a cfg with a weights file as evidence for the dialect, and for what a wrong head should be.
+    """Compile a cfg; the weights file is evidence for the dialect and for the correction of an invalid head.
 
     Args:
-        cfg: what `compile` takes.
-        blob: the file.
-        options: how the cfg is compiled.
-        fits: whether the file fits a network; left out, it is read as a `.weights` file.
+        cfg: Cfg as for `compile`.
+        blob: Weights file.
+        options: Options for compiling.
+        fits: Function that returns whether the file fits a network; default: the file is a `.weights` file.
 
     Raises:
-        CfgError: the cfg is wrong.
+        CfgError: The cfg is invalid.
     """
     config = cfg if isinstance(cfg, Network) else read(cfg)
     version = None if blob.file_type else read_version(blob.read_head(20))
@@ -99,7 +99,7 @@ def _is_exact_fit(blob: FileBuffer, network: Network) -> bool:
 
 @dataclass(frozen=True, eq=False)
 class FittedLayout:
-    """A `.weights` file whose size fits, and the arrays to be read from it."""
+    """`.weights` file with a fitting size, and the arrays to read from it."""
 
     file: WeightsFile
     entries: tuple[Entry, ...]
@@ -116,12 +116,12 @@ def read_weights(
     """Read a `.weights` file for a network.
 
     Args:
-        source: a path, an open binary file, or bytes.
-        network: what `compile` made.
-        options: how to read it.
+        source: Path, open binary file, or bytes.
+        network: Compiled network.
+        options: Options for reading.
 
     Raises:
-        WeightsError: the file cannot be read, is something else, or does not fit; its report says why.
+        WeightsError: The file cannot be read, has another type, or does not fit; the report explains why.
     """
     blob = open_source(source, mmap=options.mmap)
     entries = compute_layout(network, options.upto)

@@ -1,4 +1,4 @@
-"""The header of a `.weights` file."""
+"""Header of a `.weights` file."""
 
 from __future__ import annotations
 
@@ -10,22 +10,24 @@ from darkparse.layers import Dialect
 
 VERSION_STRUCT = struct.Struct("<3i")
 HEADER_SIZES = (VERSION_STRUCT.size + 4, VERSION_STRUCT.size + 8)
-"""Bytes of a header whose `seen` has 4 or 8."""
+"""Sizes of a header with 4 or 8 bytes for `seen`."""
 
 Version = tuple[int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """Version of the writer and number of images seen in training;
-    16 or 20 bytes, little-endian (parser.c load_weights_upto)."""
+    """Version of the writer and number of images seen in training (parser.c load_weights_upto).
+
+    The header has 16 or 20 bytes, little-endian.
+    """
 
     major: int = 0
     minor: int = 2
     revision: int = 0
     seen: int = 0
     seen_bytes: int = 8
-    """Width of `seen` in the file: 8 from version 0.2 on, 4 before."""
+    """Size of `seen` in the file: 8 bytes since version 0.2, 4 before."""
 
     def __post_init__(self) -> None:
         if not all(isinstance(number, int) for number in (*self.version, self.seen)) or self.seen_bytes not in (4, 8):
@@ -37,7 +39,7 @@ class Header:
 
     @property
     def size(self) -> int:
-        """Bytes in the file."""
+        """Size in bytes."""
         return VERSION_STRUCT.size + self.seen_bytes
 
     @property
@@ -47,7 +49,7 @@ class Header:
 
     @classmethod
     def from_version(cls, version: Version, dialect: Dialect, seen: int = 0) -> Header:
-        """The header of a version, with `seen` as wide as the dialect reads it there."""
+        """Create a header for a version, with the size of `seen` that the dialect reads for it."""
         return cls(*version, seen, get_seen_width(version, dialect))
 
     def with_changes(self, dialect: Dialect, seen: int | None, version: Version | str | None) -> Header:
@@ -56,7 +58,7 @@ class Header:
         return header if seen is None else replace(header, seen=seen)
 
     def pack(self) -> bytes:
-        """The header's bytes. Raises ValueError if a number is too large for its field."""
+        """Convert to bytes. Raises ValueError if a number is out of range."""
         try:
             return VERSION_STRUCT.pack(*self.version) + self.seen.to_bytes(self.seen_bytes, "little")
         except (struct.error, OverflowError):
@@ -71,7 +73,7 @@ class Header:
 
 
 def parse_version(version: Version | str) -> Version:
-    """`0.2.5` as numbers; a missing third is 0. Three numbers are one already. Raises ValueError."""
+    """Convert a version such as `0.2.5` or `0.2` to three numbers. Raises ValueError if it is invalid."""
     match version:
         case [int(major), int(minor), int(revision)]:
             return major, minor, revision
@@ -82,7 +84,7 @@ def parse_version(version: Version | str) -> Version:
 
 
 def get_seen_width(version: Version, dialect: Dialect) -> int:
-    """Width of `seen`; the forks disagree on versions from 1000 on."""
+    """Return the size of `seen` in bytes; the forks disagree about versions from 1000 on."""
     major, minor, _ = version
     limit = dialect.seen_limit
     is_wide = major * 10 + minor >= 2 and (limit is None or max(major, minor) < limit)
@@ -90,20 +92,20 @@ def get_seen_width(version: Version, dialect: Dialect) -> int:
 
 
 def read_version(data: bytes) -> Version | None:
-    """The version at the start of a file's bytes, None if there are too few."""
+    """Read the version at the start of a file; None if the file is too short."""
     return VERSION_STRUCT.unpack_from(data) if len(data) >= VERSION_STRUCT.size else None
 
 
 def read_header(data: bytes, dialect: Dialect, size: int | None = None) -> Header:
-    """The header at the start of a file's bytes.
+    """Read the header at the start of a file.
 
     Args:
-        data: at least the first 20 bytes, or the whole of a shorter file.
-        dialect: decides about the width of `seen` where the forks disagree.
-        size: 16 or 20, to read a header whose width is not that of its version.
+        data: At least the first 20 bytes, or all bytes of a shorter file.
+        dialect: Dialect that determines the size of `seen` if the forks disagree.
+        size: 16 or 20 to read a header whose size does not match its version.
 
     Raises:
-        ValueError: there are too few bytes.
+        ValueError: The file is too short, or `size` is invalid.
     """
     version = read_version(data)
     if version is None:

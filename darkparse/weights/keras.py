@@ -1,7 +1,7 @@
-"""Weights of Keras (HDF5, `.h5`) as arrays in the order of a cfg, under names and in shapes of PyTorch.
+"""Reading Keras weights (HDF5, `.h5`) in the order of a cfg, with PyTorch's names and shapes.
 
-Keras lists layers by their depth in the graph, but numbers them as they were made, and programs that build a network
-from a cfg make them in its order. Kernels are height×width×in×out there.
+Keras lists layers by their depth in the graph but numbers them in the order of creation, which is the order of the cfg
+for programs that build a network from one. Keras kernels are height×width×in×out.
 """
 
 from __future__ import annotations
@@ -23,46 +23,46 @@ from darkparse.weights.origin import Metadata
 from darkparse.weights.third_party import split_numbers
 
 NORM_ROLES = {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean", "moving_variance": "running_var"}
-"""PyTorch's names for the arrays of a batch norm, in the order of Keras."""
+"""PyTorch's names of the arrays of a batch norm, in Keras' order."""
 MAP_ROLES = ["weight", "bias"]
 KERNEL_AXES = {2: (1, 0), 4: (3, 2, 0, 1)}
-"""How the axes of a kernel become PyTorch's, by their number."""
+"""Permutations of a kernel's axes to PyTorch's order, by number of axes."""
 DEPTHWISE_AXES = (2, 3, 0, 1)
 DIGITS = "0123456789"
 MAX_ATTRIBUTE_CHUNKS = 1000
-"""Keras cuts a long list of names into attributes that end in a number."""
+"""Maximum number of attributes, with a number at the end, into which Keras splits a long list of names."""
 
 
 @dataclass(slots=True)
 class KerasLayer:
-    """The arrays of one layer, in the order of the file."""
+    """Arrays of one layer, in file order."""
 
     name: str
     arrays: list[tuple[str, np.ndarray[Any, Any]]] = field(default_factory=list)
 
     @property
     def stem(self) -> str:
-        """Its name without the number and without the models around it."""
+        """Name without its number and without the surrounding models."""
         return self.name.rpartition("/")[2].rstrip(DIGITS).rstrip("_")
 
     @property
     def number(self) -> tuple[int, str]:
-        """The number at the end of its name, for sorting."""
+        """Number at the end of the name, as a sort key."""
         digits = self.name[len(self.name.rstrip(DIGITS)) :].lstrip("0")
         return len(digits), digits
 
     @property
     def is_norm(self) -> bool:
-        """Whether it is a batch norm."""
+        """Whether the layer is a batch norm."""
         return all(array.ndim == 1 for _, array in self.arrays)
 
     @property
     def has_bias(self) -> bool:
-        """Whether it is a linear map with a bias."""
+        """Whether the layer has a bias."""
         return any(array.ndim == 1 for _, array in self.arrays)
 
     def to_arrays(self) -> Iterator[tuple[str, LazyArray]]:
-        """Iterate over the arrays in the shapes of PyTorch, with their names."""
+        """Yield the arrays in PyTorch's shapes, with their names."""
         roles = self._find_norm_roles() if self.is_norm else MAP_ROLES[: len(self.arrays)]
         if len(roles) != len(self.arrays):
             names = ", ".join(name for name, _ in self.arrays)
@@ -76,23 +76,24 @@ class KerasLayer:
             yield f"{self.name}.{role}", LazyArray(values.shape, values.dtype.name, partial(np.asarray, values))
 
     def _find_norm_roles(self) -> list[str]:
-        """By the names of the arrays; by their order where the names are numbers (Keras 3) or older."""
+        """Return PyTorch's names by the arrays' names, or by their order if these are numbers (Keras 3)."""
         names = [name.partition(":")[0] for name, _ in self.arrays]
         return [NORM_ROLES[name] for name in names] if {*names} == {*NORM_ROLES} else list(NORM_ROLES.values())
 
 
 def read_keras(blob: FileBuffer) -> tuple[dict[str, LazyArray], Metadata]:
-    """Read the weights of a Keras file: one of `model.save` or of `save_weights`.
+    """Read the weights of a Keras file, written by `model.save` or `save_weights`.
 
     Raises:
-        WeightsError: it holds links to other files, claims more than it holds, or h5py is not installed.
-        ValueError: its layers make no sense. HDF5's other errors pass.
+        WeightsError: h5py is not installed.
+        ValueError: The file is invalid, links to other files, or declares more data than it has. Other exceptions of
+            h5py are not converted.
     """
     h5py = _import_h5py()
     try:
         with h5py.File(blob.open_stream(), "r") as file:
             layers = _read_layers(h5py, file, blob)
-    except SystemError:  # h5py's own, for names that are not UTF-8
+    except SystemError:  # h5py raises it for names that are not UTF-8
         raise ValueError("damaged names") from None
     if not layers:
         raise ValueError("no weights in the file")
@@ -117,7 +118,7 @@ def _read_layers(h5py: Any, file: Any, blob: FileBuffer) -> list[KerasLayer]:
 
 
 def check_flatten_order(name: str, network: Network) -> None:
-    """Raise WeightsError if a layer takes a map as a vector, whose order in a Keras file is not known."""
+    """Raise WeightsError if a layer reads a map as a vector, because its order in a Keras file is unknown."""
     for node in network.nodes:
         shape = node.in_shapes[0] if node.kind == "connected" else None
         if shape is not None and shape.c > 1 and shape.area > 1:
@@ -137,7 +138,7 @@ def _import_h5py() -> Any:
 
 
 def _list_datasets(root: Any, dataset_type: Any) -> dict[str, Any]:
-    """Return the arrays of floats in a group by their paths in it. Raise ValueError for any that lies elsewhere."""
+    """Return the floating point arrays in a group by their paths. Raises ValueError for an array in another file."""
     datasets: dict[str, Any] = {}
 
     def add(path: str, item: Any) -> None:
@@ -152,7 +153,7 @@ def _list_datasets(root: Any, dataset_type: Any) -> dict[str, Any]:
 
 
 def _check_size(blob: FileBuffer, datasets: dict[str, Any]) -> None:
-    """Raise ValueError if arrays claim more than they hold, before memory is taken."""
+    """Check that arrays have the size that they declare, before memory is allocated. Raises ValueError."""
     total = 0
     for path, dataset in datasets.items():
         claimed, stored = dataset.dtype.itemsize * prod(dataset.shape), dataset.id.get_storage_size()
@@ -164,7 +165,7 @@ def _check_size(blob: FileBuffer, datasets: dict[str, Any]) -> None:
 
 
 def _list_paths(root: Any, max_bytes: int) -> list[str]:
-    """Return the paths of the weights in Keras' order, empty if the file does not say (Keras 3)."""
+    """Return the paths of the weights in Keras' order; empty if the file does not store it (Keras 3)."""
     return [
         f"{layer}/{name}"
         for layer in _read_names(root, "layer_names", max_bytes)
@@ -191,7 +192,7 @@ def _read_array(dataset: Any) -> np.ndarray[Any, Any]:
 
 
 def _sort_layers(layers: Sequence[KerasLayer]) -> list[KerasLayer]:
-    """Return layers in the order in which they were made, each batch norm after its convolution."""
+    """Sort layers by their order of creation, each batch norm after its convolution."""
     maps, norms = ([layer for layer in layers if layer.is_norm == is_norm] for is_norm in (False, True))
     without_bias = [layer for layer in maps if not layer.has_bias]
     if not (_is_numbered(maps) and _is_numbered(norms) and len(without_bias) == len(norms)):
@@ -204,7 +205,7 @@ def _sort_layers(layers: Sequence[KerasLayer]) -> list[KerasLayer]:
 
 
 def _is_numbered(layers: Sequence[KerasLayer]) -> bool:
-    """Whether layers have one name and different numbers; the first may have none."""
+    """Return whether layers have the same name with different numbers; the first one may have no number."""
     return len({layer.stem for layer in layers}) <= 1 and len({layer.number for layer in layers}) == len(layers)
 
 

@@ -1,4 +1,4 @@
-"""Where every array of a network lies in its `.weights` file, and how it is read; the layout needs no numpy."""
+"""Layout of a network's arrays in a `.weights` file, and options for reading. This module does not import numpy."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ReadOptions:
-    """How a file of weights is read, and where its values go.
+    """Options for reading weights.
 
-    Functions that load weights into a module take `device` and `dtype` as keywords too, which override these fields.
+    Functions that load weights into a module also take `device` and `dtype` as keywords, which override these fields.
 
     Attributes:
-        strict: the file must hold exactly the floats that the network needs; otherwise a longer file is accepted.
-        upto: read only the layers before this one, as `darknet partial` counts; the file may go on behind them.
-        allow_partial: accept a file that ends exactly after a layer; the rest stays as it is, or is initialized.
-        mmap: map a file given by its path, so that parameters on the CPU are its pages, copied only where they are
-            written; False reads it into memory once.
-        header_size: 16 or 20, for a `.weights` file whose header is not as wide as its version says.
-        device: where to put parameters that have no memory yet.
-        dtype: their dtype, by default the file's: float32 in a `.weights` file.
+        strict: Require exactly the network's arrays; False accepts a longer file.
+        upto: Read only the layers before this one, as `darknet partial` counts; the file may contain more layers.
+        allow_partial: Accept a file that ends exactly after a layer; later layers keep their values or are initialized.
+        mmap: Map a file given by path into memory, so that parameters on the CPU share its pages, which are copied when
+            they are written to; False reads the file into memory.
+        header_size: 16 or 20 for a `.weights` file whose header size does not match its version.
+        device: Device for parameters that have no memory yet.
+        dtype: Dtype for these parameters; default: the file's, float32 for a `.weights` file.
 
     >>> backbone = darkparse.ReadOptions(upto=10, mmap=False)
     >>> darkparse.load("yolov3-tiny", "tiny.weights", backbone).loaded.missing
@@ -48,7 +48,7 @@ class ReadOptions:
     def override(
         self, *, device: str | torch.device | int | None = None, dtype: torch.dtype | None = None
     ) -> ReadOptions:
-        """Return these options with each value that is not None in place of the field."""
+        """Return a copy with each value that is not None."""
         return replace(
             self,
             device=self.device if device is None else device,
@@ -57,18 +57,18 @@ class ReadOptions:
 
 
 def state_key(node: Node, tensor: TensorSpec) -> str:
-    """What a module's state_dict calls a layer's tensor: `layers.12.conv.weight`."""
+    """Return the key of a layer's tensor in the state_dict: `layers.12.conv.weight`."""
     return f"layers.{node.index}.{tensor.path}"
 
 
 def get_tensors(network: Network, upto: int | None = None) -> dict[str, tuple[Node, TensorSpec]]:
-    """Every tensor of a network, or of the layers before `upto`, by its key in the state_dict, with its layer."""
+    """Return all tensors of a network, or of its layers before `upto`, with their layers, by state_dict key."""
     return {state_key(node, tensor): (node, tensor) for node in network.nodes[:upto] for tensor in node.tensors}
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One stored array: its layer, its tensor, and its place in floats behind the header."""
+    """Stored array: its layer, its tensor, and its offset after the header in floats."""
 
     node: Node
     tensor: TensorSpec
@@ -76,12 +76,12 @@ class Entry:
 
     @property
     def name(self) -> str:
-        """The key in the state_dict."""
+        """Key in the state_dict."""
         return state_key(self.node, self.tensor)
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Shape of what the file holds: that of the module's tensor, or its first rows (`numload`)."""
+        """Shape of the stored array: that of the module's tensor, or of its first rows (`numload`)."""
         rows = self.tensor.shape[0] if self.tensor.rows is None else self.tensor.rows
         return (rows, *self.tensor.shape[1:])
 
@@ -96,10 +96,10 @@ class Entry:
 
 
 def compute_layout(network: Network, upto: int | None = None) -> tuple[Entry, ...]:
-    """The stored arrays of a network in file order, of the layers before `upto` only if given.
+    """Compute the layout of a network's arrays in the file, or of its layers before `upto`.
 
     Raises:
-        WeightsError: `upto` is not a number of layers of the network.
+        WeightsError: `upto` exceeds the number of layers.
     """
     count = len(network.nodes)
     if upto is not None and not 1 <= upto <= count:
@@ -116,18 +116,18 @@ def compute_layout(network: Network, upto: int | None = None) -> tuple[Entry, ..
 
 
 def count_stored_floats(entries: tuple[Entry, ...]) -> int:
-    """Number of floats that the file must hold for these arrays."""
+    """Return the number of floats that a file with these arrays has."""
     return entries[-1].end if entries else 0
 
 
 def get_layer_ends(entries: tuple[Entry, ...]) -> dict[int, int]:
-    """For every layer with stored arrays the number of floats up to its end."""
+    """Return the number of floats up to the end of each layer with stored arrays, by layer index."""
     return {entry.node.index: entry.end for entry in entries}
 
 
 @dataclass(frozen=True, eq=False)
 class WeightsFile:
-    """A `.weights` file: its header, and all floats behind it."""
+    """Header and floats of a `.weights` file."""
 
     blob: FileBuffer
     header: Header
@@ -161,7 +161,7 @@ class WeightsFile:
         )
 
     def get_array(self, entry: Entry) -> Floats:
-        """Return one array in its shape; a view wherever the order allows it."""
+        """Return an array in its shape; a view unless it is stored transposed."""
         stored = self.floats[entry.start : entry.end]
         if self._is_transposed(entry):
             return stored.reshape(-1, entry.shape[0]).T.copy().reshape(entry.shape)
@@ -190,6 +190,5 @@ def parse_weights(blob: FileBuffer, dialect: Dialect, header_size: int | None = 
 
 
 def is_stored_transposed(tensor: TensorSpec, *, transposed: bool) -> bool:
-    """Whether a file holds the matrix the other way round:
-    `flipped`, or connected in a file of a version above 1000."""
+    """Return whether a file stores a matrix transposed: `flipped`, or `[connected]` above version 1000."""
     return tensor.transposed or (tensor.transposable and transposed)

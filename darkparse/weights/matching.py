@@ -1,4 +1,4 @@
-"""A container's arrays matched to a network: by name, or those of other programs by position and shape."""
+"""Matching of a container's arrays to a network, by name, or for other programs by position and shape."""
 
 from __future__ import annotations
 
@@ -23,32 +23,32 @@ from darkparse.weights.third_party import (
 
 FLOAT_DTYPES = ("float16", "float32", "float64", *BITS)
 MAX_LISTED_KEYS = 3
-"""Names in a message."""
+"""Maximum number of names in a message."""
 COUNTERS = ("total_ops", "total_params")
-"""Numbers that the package thop leaves at every module that it has profiled."""
+"""Buffers that the package thop adds to every module that it profiles."""
 
 
 @dataclass(frozen=True, slots=True)
 class MismatchReport:
-    """Why named arrays do not fit a cfg."""
+    """Explanation why named arrays do not fit a cfg."""
 
     causes: tuple[Cause, ...]
     layer: int | None = None
 
 
 def match_arrays(name: str, arrays: Arrays, network: Network, options: ReadOptions) -> Arrays:
-    """Return the arrays of a container that a network takes, under this project's names.
+    """Return the arrays of a container that belong to a network, with this project's names.
 
     Args:
-        name: of the file, for messages.
-        arrays: what the container holds, in its order.
-        network: the network of its cfg.
-        options: which layers are read, and whether the file must hold just these.
+        name: Name of the file, for messages.
+        arrays: Arrays of the container, in file order.
+        network: Network of the cfg.
+        options: Options that select the layers to read and whether other arrays are allowed.
 
     Raises:
-        WeightsError: an array is missing, too much, of another shape, or not of floating point.
+        WeightsError: An array is missing, redundant, has another shape, or is not floating point.
     """
-    compute_layout(network, options.upto)  # upto is a number of layers
+    compute_layout(network, options.upto)  # raises WeightsError if upto is invalid
     try:
         return _match(name, arrays, network, options)
     except WeightsError as problem:
@@ -60,7 +60,7 @@ def match_arrays(name: str, arrays: Arrays, network: Network, options: ReadOptio
 
 
 def fits_arrays(name: str, arrays: Arrays, options: ReadOptions, network: Network) -> bool:
-    """Whether every array has its place and shape in a network."""
+    """Return whether all arrays match a network in name or position, and shape."""
     try:
         _match(name, arrays, network, options)
     except WeightsError:
@@ -69,7 +69,7 @@ def fits_arrays(name: str, arrays: Arrays, options: ReadOptions, network: Networ
 
 
 def split_counters(arrays: Arrays) -> tuple[Arrays, list[str]]:
-    """Return arrays without the counters that profiling leaves, and the names of the counters."""
+    """Return the arrays without the counters of a profiler, and the names of the counters."""
     counters = {key for key, array in arrays.items() if key.rpartition(".")[2] in COUNTERS and prod(array.shape) == 1}
     return {key: array for key, array in arrays.items() if key not in counters}, sorted(counters)
 
@@ -92,7 +92,7 @@ def _match(name: str, arrays: Arrays, network: Network, options: ReadOptions) ->
 
 
 def _make_case(name: str, arrays: Arrays, network: Network, options: ReadOptions) -> ArraysMismatch:
-    """Return what the search for causes asks of arrays that do not fit."""
+    """Prepare arrays that do not fit for the search for causes."""
     theirs = restore_order(list_layers(arrays))
     sizes = tuple(prod(shape) for layer in theirs for shape in layer.shapes.values())
     mine = [int(layer.name.split(".")[1]) for layer in list_expected(network, None) if layer.is_map]
@@ -102,7 +102,7 @@ def _make_case(name: str, arrays: Arrays, network: Network, options: ReadOptions
 
 
 def _select(name: str, keys: Collection[str], network: Network, options: ReadOptions) -> dict[str, tuple[int, ...]]:
-    """Return the shapes of the tensors to take from a file that holds these; raise if one is missing, or too much."""
+    """Return the shapes of the tensors to read from a file. Raises WeightsError if one is missing or redundant."""
     upto = options.upto
     expected = {key: (node.index, tensor.shape) for key, (node, tensor) in get_tensors(network).items()}
     unknown = [key for key in keys if key not in expected]
@@ -123,7 +123,7 @@ def _format_keys(keys: list[str]) -> str:
 
 
 def has_own_names(keys: Iterable[str], network: Network) -> bool:
-    """Whether tensors carry this project's names: as many of them as not."""
+    """Return whether at least half of the tensors have this project's names."""
     own = get_tensors(network)
     matches = [key in own for key in keys]
     return bool(matches) and sum(matches) * 2 >= len(matches)

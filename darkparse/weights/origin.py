@@ -1,4 +1,4 @@
-"""What a container knows of the network whose tensors it holds: the cfg, the dialect, the size and the header."""
+"""Metadata of a container about its network: the cfg, the dialect, the input size and the header."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ from darkparse.syntax.files import describe_error
 from darkparse.weights.header import Header
 
 KEY_PREFIX = "darkparse."
-"""Of our keys in a container's metadata."""
+"""Prefix of darkparse's keys in a container's metadata."""
 
 Metadata = Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """What a container knows of the network whose tensors it holds."""
+    """Network that the tensors of a container belong to."""
 
     name: str
     cfg: str
     """Text of the cfg."""
     dialect: str
     height: int
-    """Of the input in pixels; 0 for a network without an image."""
+    """Height of the input in pixels; 0 for a network without an image."""
     width: int
     reorg: str | None
     header: Header | None
-    """Of the `.weights` file that the tensors came from."""
+    """Header of the `.weights` file that the tensors came from."""
 
     @classmethod
     def from_network(cls, network: Network, header: Header | None) -> Origin:
-        """What is to be known of a network."""
+        """Create from a network and the header of its weights."""
         net = network.net
         height, width = (net.height, net.width) if net.has_image else (0, 0)
         read_as = (node.kind for node in network.nodes if REGISTRY[node.section.kind].kind != node.kind)
@@ -50,12 +50,12 @@ class Origin:
         return (self.height, self.width) if self.height else None
 
     def parse_cfg(self, container: Path) -> Config:
-        """The cfg, under its old name; files that it names lie in the container's folder."""
+        """Parse the cfg under its original name; the files that it references are in the container's directory."""
         path = container.with_name(f"{self.name}.cfg")
         return parse(Source(f"{container} (cfg)", self.cfg, path, folders=(container.parent,)))
 
     def to_metadata(self) -> dict[str, str]:
-        """As text by key."""
+        """Convert to metadata of a container."""
         values = asdict(self)
         return {
             KEY_PREFIX + key: value if isinstance(value, str) else json.dumps(value)
@@ -65,7 +65,7 @@ class Origin:
 
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, str]) -> Origin | None:
-        """From text by key; None if another program wrote it. Raises ValueError if it is damaged."""
+        """Read from metadata; None if another program wrote it. Raises ValueError if it is damaged."""
         if KEY_PREFIX + "cfg" not in metadata:
             return None
         try:

@@ -1,7 +1,7 @@
-"""Arrays of other programs matched to a network by position and shape.
+"""Matching of other programs' arrays to a network by position and shape.
 
-Tianxiaomo/pytorch-YOLOv4, ultralytics/yolov3 and eriklindernoren/PyTorch-YOLOv3 all keep a cfg's layers in its order
-and torch's own modules in them, a convolution before its batch norm; so do most others.
+Tianxiaomo/pytorch-YOLOv4, ultralytics/yolov3, eriklindernoren/PyTorch-YOLOv3 and most others store the layers in the
+order of the cfg, with torch's modules in them and a convolution before its batch norm.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from darkparse.weights.buffer import Arrays
 
 ROLES = ("weight", "bias", "running_mean", "running_var")
 LONE_PARAMETERS = ("w", "implicit")
-"""Names of a lone parameter: the weights of a shortcut in ultralytics/yolov3, a learned constant in yolor."""
+"""Names of parameters without a module: shortcut weights in ultralytics/yolov3, learned constants in yolor."""
 OWN_NAME = re.compile(r"layers\.\d+\.\w+")
 IGNORED = (
     "num_batches_tracked",
@@ -30,16 +30,16 @@ IGNORED = (
     "seen",
     "header_info",
 )
-"""Buffers of other programs that hold nothing of a `.weights` file."""
+"""Names of buffers that have no counterpart in a `.weights` file."""
 
 
 @dataclass(frozen=True, slots=True)
 class ThirdPartyLayer:
-    """The tensors of one module: a linear map, a batch norm, or a lone parameter."""
+    """Tensors of one module: a linear map, a batch norm, or a single parameter."""
 
     name: str
     keys: Mapping[str, str]
-    """Full key by role."""
+    """State_dict key by role."""
     shapes: Mapping[str, tuple[int, ...]]
 
     @property
@@ -49,7 +49,7 @@ class ThirdPartyLayer:
 
     @property
     def is_map(self) -> bool:
-        """Whether it is a linear map, such as a convolution."""
+        """Whether the module is a linear map, such as a convolution."""
         return len(self.shapes.get("weight", ())) > 1
 
     def __str__(self) -> str:
@@ -58,16 +58,16 @@ class ThirdPartyLayer:
 
 
 def match_by_order(name: str, tensors: Arrays, network: Network, upto: int | None = None) -> Arrays:
-    """Another converter's tensors under this project's names.
+    """Rename another converter's tensors to this project's names.
 
     Args:
-        name: of the file, for messages.
-        tensors: its state_dict, in order.
-        network: the network of its cfg.
-        upto: only the layers before this one; the file may go on behind them.
+        name: Name of the file, for messages.
+        tensors: State_dict, in order.
+        network: Network of the cfg.
+        upto: Match only the layers before this one; the file may contain more layers.
 
     Raises:
-        WeightsError: a module is missing, is one too many, or has another shape than the layer at its place.
+        WeightsError: A module is missing, redundant, or has another shape than the layer at its position.
     """
     mine, theirs = list_expected(network, upto), restore_order(list_layers(tensors))
     if problem := _find_difference(mine, theirs, network, allow_longer=upto is not None):
@@ -83,7 +83,7 @@ def match_by_order(name: str, tensors: Arrays, network: Network, upto: int | Non
 def _find_difference(
     mine: Sequence[ThirdPartyLayer], theirs: Sequence[ThirdPartyLayer], network: Network, *, allow_longer: bool
 ) -> str | None:
-    """Return what tells a file's modules from a network's, None if they are the same."""
+    """Describe the first difference between a file's modules and a network's; None if they match."""
     for position, (expected, actual) in enumerate(zip(mine, theirs, strict=False)):
         if not _is_match(expected, actual):
             place = f"module {position + 1} of {len(theirs)}, {actual}"
@@ -97,14 +97,14 @@ def _find_difference(
 
 
 def list_expected(network: Network, upto: int | None) -> list[ThirdPartyLayer]:
-    """The modules of a network that hold tensors, a map before its batch norm as in a state_dict."""
+    """List the modules of a network that have tensors, each linear map before its batch norm as in a state_dict."""
     parts = []
     for node in network.nodes[:upto]:
         groups: dict[str, list[tuple[str, tuple[int, ...]]]] = {}
         for tensor in node.tensors:
             owner, _, role = tensor.path.rpartition(".")
             groups.setdefault(owner, []).append((role, tensor.shape))
-        # In the file the bias, which is the batch norm's where there is one, comes first.
+        # In a .weights file the bias comes first, which belongs to the batch norm if there is one.
         for owner in sorted(groups, key=lambda owner: owner.endswith("norm")):
             prefix, by_role = (
                 f"layers.{node.index}.{owner}",
@@ -115,7 +115,7 @@ def list_expected(network: Network, upto: int | None) -> list[ThirdPartyLayer]:
 
 
 def list_layers(tensors: Arrays) -> list[ThirdPartyLayer]:
-    """A state_dict's modules, in the order of their first tensors."""
+    """List the modules of a state_dict, in the order of their first tensors."""
     groups: dict[str, dict[str, str]] = {}
     for key in tensors:
         owner, _, role = key.rpartition(".")
@@ -131,9 +131,10 @@ def list_layers(tensors: Arrays) -> list[ThirdPartyLayer]:
 
 
 def restore_order(layers: list[ThirdPartyLayer]) -> list[ThirdPartyLayer]:
-    """Return modules in the order of their numbers where the file has another one.
+    """Sort modules by their numbers if the file has another order.
 
-    Safetensors' writer sorts names as text; this project's own arrays lie as in a `.weights` file, batch norm first.
+    Safetensors' writer sorts names as text. This project stores arrays in the order of a `.weights` file, batch norm
+    first.
     """
     names = [layer.name for layer in layers]
     is_text_order = names == sorted(names) and all(re.search(r"\d", name) for name in names)
@@ -142,19 +143,19 @@ def restore_order(layers: list[ThirdPartyLayer]) -> list[ThirdPartyLayer]:
 
 
 def _make_sort_key(layer: ThirdPartyLayer) -> tuple[object, ...]:
-    """Sort numbers by value, and a batch norm after the convolution of the same number."""
+    """Return a key that sorts by number, and a batch norm after the convolution with the same number."""
     parent, _, own_name = layer.name.rpartition(".")
     return split_numbers(parent), split_numbers(own_name)[1::2], layer.is_norm
 
 
 def split_numbers(name: str) -> list[tuple[int, str]]:
-    """Return text and numbers in turn; a number sorts by its digits, of which there may be too many for an int."""
+    """Split a name into text and numbers; a number is compared by its digits, which may be too many for an int."""
     parts = re.split(r"(\d+)", name)
     return [(len(part.lstrip("0")), part.lstrip("0")) if i % 2 else (0, part) for i, part in enumerate(parts)]
 
 
 def _is_match(expected: ThirdPartyLayer, actual: ThirdPartyLayer) -> bool:
-    """The same roles and shapes; a lone parameter may have other axes of length 1."""
+    """Return whether roles and shapes are equal; a single parameter may have different axes of length 1."""
     if set(expected.shapes) != set(actual.shapes):
         return False
     squeezed = [
@@ -173,6 +174,6 @@ def _describe_layer(part: ThirdPartyLayer, network: Network) -> str:
 
 
 def list_batch_norms(layers: Sequence[ThirdPartyLayer]) -> list[bool]:
-    """For each linear map whether a batch norm follows it."""
+    """Return, for each linear map, whether a batch norm follows it."""
     followed = [layer.is_norm for layer in layers[1:]] + [False]
     return [is_followed for layer, is_followed in zip(layers, followed, strict=False) if layer.is_map]

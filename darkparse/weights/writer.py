@@ -1,4 +1,4 @@
-"""Named arrays to a `.weights` file."""
+"""Writing `.weights` files."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from darkparse.weights.layout import Entry, is_stored_transposed
 
 
 def prepare_array(array: Floats, tensor: TensorSpec, *, transposed: bool) -> Floats:
-    """A module's tensor as the file holds it, in C order."""
+    """Convert a module's tensor to the layout of the file, in C order."""
     rows = array[: tensor.rows]
     if is_stored_transposed(tensor, transposed=transposed):
         return np.ascontiguousarray(rows.reshape(rows.shape[0], -1).T)
@@ -28,20 +28,20 @@ def prepare_array(array: Floats, tensor: TensorSpec, *, transposed: bool) -> Flo
 def write_weights(
     path: str | os.PathLike[str], header: Header, entries: tuple[Entry, ...], arrays: Arrays, *, widen: bool = False
 ) -> int:
-    """Write a `.weights` file, whole or not at all.
+    """Write a `.weights` file, completely or not at all.
 
     Args:
-        path: where to; a file that is there stays whole until the new one is.
-        header: its header.
-        entries: the layout.
-        arrays: the arrays of all entries, in their modules' shapes.
-        widen: convert other dtypes to float32.
+        path: File to write; an existing file is only replaced when the new one is complete.
+        header: Header of the file.
+        entries: Layout of the file.
+        arrays: Arrays of all entries, in the shapes of the modules.
+        widen: Convert other dtypes to float32.
 
     Returns:
         The number of bytes.
 
     Raises:
-        WeightsError: an array is not in float32, the file cannot be written, or the header's numbers are too large.
+        WeightsError: An array is not float32, the file cannot be written, or a number of the header is out of range.
     """
     for name, dtype in ((entry.name, arrays[entry.name].dtype) for entry in entries):
         if dtype != "float32" and not widen:
@@ -57,17 +57,17 @@ def write_weights(
         size = file.write(head)
         for entry in entries:
             array = prepare_array(arrays[entry.name].read(), entry.tensor, transposed=header.is_transposed)
-            # No tofile(): it reports a full disk without its reason.
+            # tofile() would report a full disk without the reason.
             size += file.write(array.data.cast("B"))
     return size
 
 
 @contextmanager
 def replace_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
-    """Open a new file that takes the target's name once it is whole and on the disk, see `atomic_write`.
+    """Open a new file that replaces the target when it is complete and on disk; see `atomic_write`.
 
     Raises:
-        WeightsError: the file cannot be written.
+        WeightsError: The file cannot be written.
     """
     try:
         with atomic_write(path, synced=True) as part, part.open("wb") as file:

@@ -1,7 +1,7 @@
-"""Blocks of a network: runs of items of which there are copies, and the names that the field has for them.
+"""Detection of repeated blocks in a network, and their usual names.
 
-A block is a run of items that takes one value and gives one. Two blocks are copies if their items and what these read
-within the block agree; channels, and how often an inner block is repeated, may differ.
+A block is a run of items with one input and one output. Two blocks are copies if their items, and the references
+between them, agree. Channels, and the number of repetitions of an inner block, may differ.
 """
 
 from __future__ import annotations
@@ -18,35 +18,36 @@ MAX_PERIOD = 24
 MIN_CHAIN = 3
 POOLS = {"pool", "cat"}
 ELAN_PATHS = 4
-"""Maps that an ELAN block joins at least (YOLOv7); a CSP block joins two."""
+"""Minimum number of maps that an ELAN block joins (YOLOv7); a CSP block joins two."""
 
 NumberOfRun = dict[tuple[int, str, tuple[int, ...]], int]
-"""A number for every run of items: for that of the run without its last,
-with the last and what this reads within the run."""
+"""Number of each run of items, by the number of the run without its last item, the last item, and what it reads in the
+run.
+"""
 
 
 class BlockItem(Protocol):
-    """A layer, or a block that stands for several, as the search for blocks sees it."""
+    """Layer, or block that represents several layers, in the search for blocks."""
 
     @property
     def last(self) -> int:
-        """Index of its last layer, whose value others read."""
+        """Index of the last layer, whose output other items read."""
 
     @property
     def reads(self) -> tuple[int, ...]:
-        """Indices of the layers that it reads; -1 is the input."""
+        """Indices of the layers that the item reads; -1 is the input."""
 
     @property
     def tags(self) -> frozenset[str]:
-        """Roles of the layers in it: `conv`, `add`, `cat`, `gate`, `pool`, `head`, …, `block` for a block."""
+        """Roles of the layers in the item: `conv`, `add`, `cat`, `gate`, `pool`, `head`, …; `block` for a block."""
 
     @property
     def loose(self) -> str:
-        """What two copies have in common."""
+        """Properties that two copies have in common."""
 
     @property
     def strict(self) -> str:
-        """The same with kernel sizes and strides."""
+        """Properties in `loose`, kernel sizes and strides."""
 
     @property
     def in_shape(self) -> Shape: ...
@@ -56,25 +57,34 @@ class BlockItem(Protocol):
 
     @property
     def kernels(self) -> tuple[float, ...]:
-        """Kernel sizes of its convolutions and pools."""
+        """Kernel sizes of the convolutions and pools."""
 
     @property
     def is_module(self) -> bool:
-        """Whether it is a module alone, without an expression around it."""
+        """Whether the item is a module without a surrounding expression."""
 
     @property
     def is_repeat(self) -> bool:
-        """Whether it stands for copies of one block in a row."""
+        """Whether the item represents consecutive copies of one block."""
 
     @property
     def names(self) -> frozenset[str]:
-        """Names of the module classes in it."""
+        """Names of the module classes."""
 
 
 @dataclass(slots=True)
 class _Run:
-    """Items from one on into which one value comes: the values among them, the last item that reads one,
-    and whether only the last value is read outside."""
+    """Run of items with a single input.
+
+    Attributes:
+        start: Position of the first item.
+        entry: Index of the layer that the run reads; None before the first read.
+        places: Position in the run of each value, by layer index.
+        last_read: Position of the last item that reads a value of the run.
+        key: Number that is equal for copies.
+        is_block: Whether only the last value is read outside the run.
+        only_pools: Whether all items are pools or concatenations.
+    """
 
     start: int
     entry: int | None = None
@@ -86,11 +96,11 @@ class _Run:
 
 
 class BlockSearch:
-    """The search for blocks among items.
+    """Search for blocks among items.
 
     Args:
-        items: layers and blocks, in order.
-        outputs: layers whose values the network gives.
+        items: Layers and blocks, in order.
+        outputs: Indices of the network's output layers.
     """
 
     def __init__(self, items: Sequence[BlockItem], outputs: frozenset[int]) -> None:
@@ -100,7 +110,7 @@ class BlockSearch:
         self.last_reads |= dict.fromkeys(outputs, len(items))
 
     def find_joined(self) -> tuple[list[int], int] | None:
-        """Return starts and length of the shortest blocks in which paths part and join again."""
+        """Find the starts and the length of the shortest blocks in which paths split and join again."""
         for length, groups in self._groups(strict=False):
             found = [
                 starts
@@ -112,7 +122,7 @@ class BlockSearch:
         return None
 
     def _joins(self, start: int, length: int) -> bool:
-        """The last item joins a path with another, and the first begins one of them."""
+        """Return whether the last item joins two paths, one of which starts at the first item."""
         window = self.items[start : start + length]
         entry = entry_of(window)
         reads_entry = sum(entry in item.reads for item in window)
@@ -125,7 +135,7 @@ class BlockSearch:
         return only_pools and length > 2
 
     def _widened(self, starts: list[int], length: int) -> tuple[list[int], int]:
-        """A block of paths side by side, with the items before and behind it that all copies share."""
+        """Extend a block of parallel paths by the items before and after it that all copies share."""
         if len(starts) < 2 or "cat" not in self.items[starts[0] + length - 1].tags:
             return starts, length
         while True:
@@ -140,12 +150,12 @@ class BlockSearch:
         return starts, length
 
     def _is_turn(self, position: int) -> bool:
-        """Items that belong to no block before them: a head's, or one that makes maps larger or smaller."""
+        """Return whether an item cannot extend the block before it: part of a head, or an item that resizes the map."""
         item = self.items[position]
         return item.is_repeat or bool(item.tags & {"head", "upsample", "pool"}) or changes_scale(item)
 
     def _are_copies(self, starts: list[int], length: int) -> bool:
-        """Whether blocks of this length begin there, without overlap and with the same in common."""
+        """Return whether blocks of this length at these starts are copies that do not overlap."""
         runs = [_Run(start) for start in starts]
         for size in range(1, length + 1):
             numbers: NumberOfRun = {}
@@ -154,7 +164,7 @@ class BlockSearch:
         return all(run.is_block for run in runs) and all(b - a >= length for a, b in pairwise(starts))
 
     def find_chain(self) -> tuple[list[int], int] | None:
-        """Return starts and length of runs of single items: heads, stages, then the convolutions that save most."""
+        """Find the starts and the length of chains: heads, stages, then the convolutions that save most."""
         best: tuple[tuple[int, int, int], list[int]] | None = None
         modes = (True, False) if any(map(_is_single_block, self.items)) else (True,)
         found = ((strict, *of_length) for strict in modes for of_length in self._groups(strict=strict))
@@ -173,8 +183,11 @@ class BlockSearch:
         return None if best is None else (best[1], best[0][2])
 
     def _rank(self, starts: list[int], length: int) -> int:
-        """4 for a head with what leads to it, 3 for a stage of blocks, 2 for all convolutions between two joints, 1 for
-        some of them, 0 for no block."""
+        """Return the rank of a chain.
+
+        4 is a head with its projection, 3 a stage of blocks, 2 all convolutions between two joints, 1 some of them, and
+        0 no block.
+        """
         window, copies = self.items[starts[0] : starts[0] + length], len(starts)
         if "head" in window[-1].tags:
             return 4 if len(window) == MIN_CHAIN and window[0].tags == {"conv"} and "conv" in window[1].tags else 0
@@ -195,8 +208,7 @@ class BlockSearch:
         return int(copies >= (4 if length < MIN_CHAIN else 2))
 
     def _is_joint(self, position: int) -> bool:
-        """Whether paths part or join before an item,
-        or something other than a plain convolution stands on either side."""
+        """Return whether paths split or join before an item, or one of its neighbors is not a plain convolution."""
         if not 0 < position < len(self.items):
             return True
         before, item = self.items[position - 1 : position + 1]
@@ -204,8 +216,10 @@ class BlockSearch:
         return not plain or item.reads != (before.last,) or self.readers[before.last] > 1
 
     def _groups(self, *, strict: bool) -> Iterator[tuple[int, dict[int, list[int]]]]:
-        """For every length of two items and more, starts of its blocks without overlap,
-        by what copies have in common: a run that nothing is a copy of is not followed further."""
+        """Yield, for each length of at least two items, the starts of blocks that do not overlap, by number of the run.
+
+        Runs without a copy are not extended further.
+        """
         runs = [_Run(start) for start in range(len(self.items))]
         for length in range(1, MAX_PERIOD):
             numbers: NumberOfRun = {}
@@ -222,7 +236,7 @@ class BlockSearch:
                 yield length, groups
 
     def _grows(self, run: _Run, length: int, numbers: NumberOfRun, *, strict: bool) -> bool:
-        """Take the next item into a run, to this length; False where a second value would come in, or all is taken."""
+        """Extend a run to this length; return False at the end of the items or if the run would get a second input."""
         if run.start + length > len(self.items):
             return False
         item = self.items[run.start + length - 1]
@@ -242,18 +256,18 @@ class BlockSearch:
 
 
 def _is_single_block(item: BlockItem) -> bool:
-    """Whether it is a block that stands alone, not a stack of them."""
+    """Return whether an item is a single block and not a stack of blocks."""
     return "block" in item.tags and not item.is_repeat
 
 
 def _is_built_of_blocks(window: Sequence[BlockItem]) -> bool:
-    """Convolutions around one block: an inverted bottleneck around its squeeze-and-excitation."""
+    """Return whether items are convolutions around one block: an inverted bottleneck with squeeze-and-excitation."""
     blocks = [item for item in window if _is_single_block(item)]
     return len(blocks) == 1 and all(item in blocks or item.tags == {"conv"} for item in window)
 
 
 def block_name(window: Sequence[BlockItem]) -> str:
-    """Return the name that the field has for a block."""
+    """Return the usual name of a block."""
     tags = frozenset().union(*(item.tags for item in window))
     last = window[-1]
     names = frozenset[str]().union(*(item.names for item in window))
@@ -299,7 +313,7 @@ def entry_of(window: Sequence[BlockItem]) -> int:
 
 
 def changes_scale(item: BlockItem) -> bool:
-    """Whether height or width change, other than by upsampling."""
+    """Return whether an item changes height or width, other than by upsampling."""
     before, after = item.in_shape, item.out_shape
     return "upsample" not in item.tags and (before.h, before.w) != (after.h, after.w)
 

@@ -1,14 +1,14 @@
-"""Runs of layers that repeat: the same block again and again, or a block whose input grows by a fixed step.
+"""Detection of consecutive copies of a block of layers, equal ones or with an input that grows by a fixed step.
 
-    layer      5    6    7    8    9   10   11        c: 1×1, C: 3×3, +: adds what came into its copy
-               C    c    C    +    c    C    +        shape numbers: a layer of the same form has the same one
+    layer      5    6    7    8    9   10   11        c: 1×1, C: 3×3, +: adds the input of its copy
+               C    c    C    +    c    C    +        shape numbers: equal for layers of the same form
                1    2    3    4    2    3    4
-                    └── first ──┘  └─ + period        layers 6–8 and 9–11 agree number by number: count 2, period 3
+                    └── first ──┘  └─ + period        numbers of layers 6–8 and 9–11 agree: count 2, period 3
                               │    ▲
-                              └────┘                  a copy's last layer alone is read outside its copy
+                              └────┘                  only the last layer of a copy is read outside its copy
 
-Were layer 7 read by a layer behind 11 too, it would leak out of its copy, and nothing repeats. In a growing run
-(densely connected blocks) the numbers leave channels out, and the channels rise by the same step from copy to copy.
+If a layer after 11 also read layer 7, that layer would leak from its copy, and there would be no repeat. In a growing
+run (densely connected blocks) the numbers ignore channels, and the channels rise by the same step from copy to copy.
 """
 
 from __future__ import annotations
@@ -25,22 +25,22 @@ if TYPE_CHECKING:
 
 MAX_PERIOD = 12
 REFERENCE_OPTIONS = ("layers", "from_", "share_index")
-"""Options that name other layers: what they mean is in a node's inputs."""
+"""Options that refer to other layers; a node's inputs contain the absolute indices."""
 
 
 @dataclass(frozen=True, slots=True)
 class Repeat:
-    """`count` copies of `period` layers in a row, from layer `first`."""
+    """`count` consecutive copies of `period` layers, from layer `first`."""
 
     first: int
     period: int
     count: int
     grows: bool = False
-    """From copy to copy the channels that come in rise by a fixed step (densely connected blocks)."""
+    """Whether the input channels rise by a fixed step from copy to copy (densely connected blocks)."""
 
     @property
     def last(self) -> int:
-        """The last layer of the last copy."""
+        """Index of the last layer of the last copy."""
         return self.first + self.period * self.count - 1
 
     @property
@@ -49,20 +49,21 @@ class Repeat:
 
     @property
     def window(self) -> range:
-        """The layers of the first copy."""
+        """Indices of the layers of the first copy."""
         return range(self.first, self.first + self.period)
 
     def copies(self, index: int) -> range:
-        """A layer of the first copy and its counterparts."""
+        """Return the indices of a layer of the first copy and of its counterparts."""
         return range(index, self.last + 1, self.period)
 
 
 def find_repeats(network: Network, layers: range | None = None) -> tuple[Repeat, ...]:
-    """Repeats without overlap, in order, those that cover most layers first; growing ones where no others are.
+    """Find repeats that do not overlap, sorted by position.
 
-    A layer of a run may be read within its own copy only, except a copy's last layer, which may feed any at its scale
-    (as those that an ELAN stage joins), and the last layer of all, which may feed any. No copy begins or ends inside a
-    bottleneck.
+    Repeats that cover more layers win, and growing repeats only cover layers without another repeat. A layer may only
+    be read within its own copy, except a copy's last layer, which any layer of the same scale may read (like the layers
+    that an ELAN stage joins), and the last layer of all copies, which any layer may read. A copy does not start or end
+    inside a bottleneck.
     """
     span = layers if layers is not None else range(len(network.nodes))
     finder = _RepeatFinder(network, span)
@@ -73,33 +74,34 @@ def find_repeats(network: Network, layers: range | None = None) -> tuple[Repeat,
 
 
 def _select_longest(candidates: Iterator[Repeat]) -> list[Repeat]:
-    """The longest runs that do not overlap; among equals the shortest block, then the earliest."""
+    """Select the longest runs that do not overlap; among equals the shortest block, then the first one."""
     selected: list[Repeat] = []
     covered: set[int] = set()
     for repeat in sorted(candidates, key=lambda r: (-len(r.layers), r.period, r.first)):
-        if repeat.first not in covered and repeat.last not in covered:  # none that is chosen is shorter, to lie between
+        if (
+            repeat.first not in covered and repeat.last not in covered
+        ):  # selected runs are not shorter, so none is in between
             selected.append(repeat)
             covered.update(repeat.layers)
     return selected
 
 
 class _RepeatFinder:
-    """Finds what repeats by lengths of runs, one pass over the layers for each period:
-    long networks take no longer a layer."""
+    """Search for repeats in linear time: one pass over the layers for each period."""
 
     def __init__(self, network: Network, span: range) -> None:
         self.network = network
         self.span = span
         self.stops = [run.layers.stop for run in find_scale_runs(network) for _ in run.layers]
-        """Where the run of a scale ends that a layer is in: a repeat stays within one."""
+        """End of the scale run of each layer; a repeat stays within one run."""
         inside = {i for b in network.bottlenecks for i in range(b.first + 1, b.last + 1)}
         self.cuts = [i not in inside for i in range(len(network.nodes) + 1)]
         """Whether a copy may begin, and the previous copy end, at a layer."""
         self.saves = {b.first: b.saves for b in reversed(network.bottlenecks)}
         self.shapes: dict[int, int] = {}
-        """A number for each layer: equal where layers repeat. A head is like no other."""
+        """Number of each layer, equal for layers that repeat. A head has a unique number."""
         self.trends: dict[int, int] = {}
-        """The same for layers that repeat while their channels grow."""
+        """Number of each layer, equal for layers that repeat with growing channels."""
         numbers: dict[Any, int] = {}
         for index in span:
             node = network.nodes[index]
@@ -108,7 +110,7 @@ class _RepeatFinder:
             self.trends[index] = numbers.setdefault((*signature, *self._compute_trend(index)), len(numbers))
 
     def find_candidates(self, *, grows: bool) -> Iterator[Repeat]:
-        """The longest run from every start, for every period."""
+        """Yield the longest run from each start, for each period."""
         for period in range(1, MAX_PERIOD + 1):
             min_count = 3 if grows or period == 1 else 2
             for first, copies in self._find_copies(period, grows=grows):
@@ -119,7 +121,7 @@ class _RepeatFinder:
                     yield Repeat(first, period, count, grows)
 
     def _find_copies(self, period: int, *, grows: bool) -> Iterator[tuple[int, int]]:
-        """Starts, and how many copies follow one another there that are alike and cut off from the rest."""
+        """Yield starts and the number of consecutive equal copies there that do not leak."""
         starts = range(self.span.start, self.span.stop - period)
         signatures = self.trends if grows else self.shapes
         rises = {
@@ -143,8 +145,9 @@ class _RepeatFinder:
             yield first, min(count, (stop - first) // period)
 
     def _find_leaks(self, period: int, residue: int) -> dict[int, int]:
-        """For every layer the next one that is read outside its copy,
-        where copies begin at multiples of the period + residue."""
+        """Return, for each layer, the next one that is read outside its copy; copies start at multiples of the period
+        plus `residue`.
+        """
         leak, next_leaks = len(self.network.nodes), {}
         for index in reversed(self.span):
             place = (index - residue) % period
@@ -156,14 +159,14 @@ class _RepeatFinder:
         return next_leaks
 
     def _compute_signature(self, index: int) -> tuple[Any, ...]:
-        """Everything about a layer but its place and the channels that come in."""
+        """Return all properties of a layer except its position and its input channels."""
         node = self.network.nodes[index]
         options = tuple(getattr(node.layer, f.name) for f in fields(node.layer) if f.name not in REFERENCE_OPTIONS)
         shared = None if node.shared_with is None else node.shared_with - index
         return (node.kind, options, tuple(i - index for i in node.inputs), shared)
 
     def _compute_trend(self, index: int) -> tuple[Any, ...]:
-        """Size of the map, what happens to its channels, and whether a bottleneck that begins here saves."""
+        """Return the map size, the direction of the channel change, and whether a bottleneck that starts here saves."""
         node, change = self.network.nodes[index], self.network.reductions[index].channels
         return (node.out_shape.h, node.out_shape.w, change.direction if change else None, self.saves.get(index))
 
@@ -177,7 +180,7 @@ def compute_rise(network: Network, a: int, b: int) -> tuple[int, ...] | None:
 
 
 def _compute_run_lengths(layers: range, holds: Callable[[int], bool]) -> dict[int, int]:
-    """For how many layers in a row, from each, a condition holds."""
+    """Return, for each layer, for how many consecutive layers from there a condition holds."""
     lengths, length = {}, 0
     for index in reversed(layers):
         length = length + 1 if holds(index) else 0

@@ -1,4 +1,4 @@
-"""The scales that a network works at: runs of layers with one height × width."""
+"""Runs of layers with the same height × width."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MAX_SIDE_PATH_LAYERS = 3
 
 @dataclass(frozen=True, slots=True)
 class ScaleRun:
-    """Consecutive layers at one height × width; (1, 1) is that of vectors. Heads stay with the layer before."""
+    """Consecutive layers with the same height × width, (1, 1) for vectors. A head belongs to the run before it."""
 
     size: tuple[int, int]
     layers: range
@@ -26,7 +26,7 @@ class ScaleRun:
 
 
 def find_scale_runs(network: Network) -> tuple[ScaleRun, ...]:
-    """Every layer in one run, in order.
+    """Split the layers into runs.
 
     A few layers at another scale that only the layers around them read stay in the run: the pooled path of a
     channel gate, or a branch from an earlier, larger map that is reduced at once. A new smallest map is not a side
@@ -52,7 +52,7 @@ def _split_by_size(network: Network) -> list[ScaleRun]:
 
 
 def _join_side_path(network: Network, runs: list[ScaleRun]) -> list[ScaleRun] | None:
-    """The runs with the shortest side path joined to the runs around it, or None where there is none."""
+    """Merge the shortest side path with the runs around it; return None without a side path."""
     smallest_before = list(accumulate((run.area for run in runs), min))
     candidates = [
         index
@@ -71,7 +71,7 @@ def _join_side_path(network: Network, runs: list[ScaleRun]) -> list[ScaleRun] | 
 
 
 def _is_side_path(network: Network, neighbors: list[ScaleRun], smallest_before: int) -> bool:
-    """Whether the second of three runs is one; the smallest area before it is given."""
+    """Return whether the second of three runs is a side path; `smallest_before` is the smallest area before it."""
     before, run, after = neighbors
     if before.size != after.size or len(run.layers) > MAX_SIDE_PATH_LAYERS:
         return False

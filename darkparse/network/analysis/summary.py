@@ -1,5 +1,4 @@
-"""The reductions of a network, or of a part, in sum:
-where the map shrinks, which 1×1 convolutions reduce, what the bottlenecks save."""
+"""Summary of a network's reductions: downsampling, reducing 1×1 convolutions, and savings of bottlenecks."""
 
 from __future__ import annotations
 
@@ -17,29 +16,29 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Downsampling:
-    """The first sweep downwards: from what comes in to the first layer whose map is larger again."""
+    """Downsampling from the input to the first layer whose map is larger again."""
 
     before: tuple[int, int]
     after: tuple[int, int]
     layers: tuple[int, ...]
-    """The first layer at each smaller scale."""
+    """Index of the first layer at each smaller scale."""
     halves: bool
-    """Each of them halves height and width exactly."""
+    """Whether each of them halves height and width exactly."""
 
 
 @dataclass(frozen=True, slots=True)
 class PointwiseStats:
-    """Every 1×1 convolution by what it does to the channels."""
+    """1×1 convolutions by how they change the number of channels."""
 
     reducing: tuple[int, ...]
     keeping: tuple[int, ...]
     expanding: tuple[int, ...]
     projecting: tuple[int, ...]
-    """Head projections, which count as neither."""
+    """Head projections, which do not count as reducing or expanding."""
 
     @property
     def total(self) -> int:
-        """All but the head projections."""
+        """Number of 1×1 convolutions without head projections."""
         return len(self.reducing) + len(self.keeping) + len(self.expanding)
 
     @property
@@ -49,7 +48,7 @@ class PointwiseStats:
 
 @dataclass(frozen=True, slots=True)
 class BottleneckStats:
-    """The bottlenecks of one form: those that save weights over direct convolutions, and those that do not."""
+    """Bottlenecks of one form, those that save weights over direct convolutions and those that do not."""
 
     form: Form
     saving: tuple[Bottleneck, ...]
@@ -57,17 +56,17 @@ class BottleneckStats:
 
     @property
     def weights(self) -> int:
-        """Multiplying weights saved by those that save."""
+        """Number of weights that the saving bottlenecks save."""
         return sum(b.saved_weights for b in self.saving)
 
     @property
     def macs(self) -> int:
-        """Multiply-adds for one image saved by those that save."""
+        """Multiply-adds per image that the saving bottlenecks save."""
         return sum(b.saved_macs for b in self.saving)
 
     @property
     def direct_weights(self) -> int:
-        """What the direct convolutions of those that save would have."""
+        """Number of weights of the direct convolutions that the saving bottlenecks replace."""
         return sum(b.direct_weights for b in self.saving)
 
     @property
@@ -77,17 +76,17 @@ class BottleneckStats:
 
 @dataclass(frozen=True, slots=True)
 class NetworkSummary:
-    """The three answers about a network."""
+    """Summary of the reductions of a network."""
 
     downsampling: Downsampling | None
-    """None where the input is a vector or no layer shrinks a map."""
+    """None if the input is a vector or no layer shrinks a map."""
     pointwise: PointwiseStats
     bottlenecks: tuple[BottleneckStats, ...]
-    """One for each form that occurs."""
+    """Statistics of each form that occurs."""
 
 
 def summarize_network(network: Network, layers: range | None = None) -> NetworkSummary:
-    """The facts about a network, or about some consecutive layers of it alone."""
+    """Summarize the reductions of a network, or of consecutive layers of it."""
     span = layers if layers is not None else range(len(network.nodes))
     bottlenecks = tuple(b for b in network.bottlenecks if b.first in span and b.last in span)
     return NetworkSummary(
@@ -122,7 +121,7 @@ def _summarize_pointwise(network: Network, span: range) -> PointwiseStats:
 
 
 def is_pointwise(node: Node) -> bool:
-    """Whether the layer is a 1×1 convolution."""
+    """Return whether a layer is a 1×1 convolution."""
     return isinstance(node.layer, Convolution) and node.layer.size == 1
 
 

@@ -1,7 +1,7 @@
-"""A network as the text of a cfg.
+"""Writing a network as a cfg.
 
-A section that a layer was read from keeps its text: comments, training options, order. Only the options that no longer
-say what the layer holds are written anew.
+The section that a layer was read from keeps its text: comments, training options and order. Only options that differ
+from the layer are rewritten.
 """
 
 from __future__ import annotations
@@ -32,20 +32,20 @@ NO_OVERRIDES: Mapping[str, str] = MappingProxyType({})
 
 
 def to_cfg(network: Network) -> str:
-    """The network as a cfg that Darknet reads, with line ends `\\n` and no byte order mark.
+    """Convert a network to a cfg that Darknet can read, with line ends `\\n` and without a byte order mark.
 
-    Layers keep the text of the section that they were read from, with its comments and training options; what was
-    changed since is written over it. Paths of side files (`tree=`, `map=`) are absolute where the file was found.
+    Layers keep the text of their section, with its comments and training options; changed options are rewritten. Paths
+    of auxiliary files (`tree=`, `map=`) are absolute if the file was found.
 
     Args:
-        network: what `compile` or `edit` made.
+        network: Network from `compile` or `edit`.
 
     Returns:
-        The text. Bytes of a comment that are not UTF-8 stand in it as lone surrogates, which `save_cfg` writes as the
-        bytes that they were; elsewhere encode it with `errors="surrogateescape"`.
+        The text. Bytes of comments that are not UTF-8 become lone surrogates, which `save_cfg` writes as the original
+        bytes; otherwise encode the text with `errors="surrogateescape"`.
 
     Raises:
-        DarkparseError: an option has a value that the network's dialect cannot say.
+        DarkparseError: The network's dialect cannot express the value of an option.
 
     >>> text = darkparse.to_cfg(darkparse.compile("yolov3-tiny"))
     >>> print(text[text.index("[maxpool]"):][:26])
@@ -59,18 +59,18 @@ def to_cfg(network: Network) -> str:
 
 
 def save_cfg(network: Network, path: str | os.PathLike[str]) -> Path:
-    """Write the network as a cfg, as `to_cfg` prints it; bytes of comments that are not UTF-8 stay as they were.
+    """Write a network as a cfg file; bytes of comments that are not UTF-8 are preserved. See `to_cfg`.
 
     Args:
-        network: what `compile` or `edit` made.
-        path: the file, which is written whole or not at all.
+        network: Network from `compile` or `edit`.
+        path: File to write, completely or not at all.
 
     Returns:
         The path.
 
     Raises:
-        DarkparseError: an option has a value that the network's dialect cannot say, or the text one that no file can.
-        OSError: the file cannot be written.
+        DarkparseError: The network's dialect cannot express the value of an option, or the text cannot be encoded.
+        OSError: The file cannot be written.
 
     >>> darkparse.save_cfg(darkparse.compile("yolov3-tiny", size=320), "small.cfg")
     PosixPath('small.cfg')
@@ -84,7 +84,7 @@ def save_cfg(network: Network, path: str | os.PathLike[str]) -> Path:
 
 
 def encode_cfg(text: str) -> bytes:
-    """Return a cfg's text as the bytes of its file. Raises DarkparseError for a character that UTF-8 does not have."""
+    """Encode the text of a cfg. Raises DarkparseError for a character that UTF-8 cannot encode."""
     try:
         return text.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError as problem:
@@ -120,7 +120,7 @@ def format_section(
 
 
 def find_changes(layer: Layer | Net, parsed: Layer | Net | None, dialect: Dialect) -> Iterator[BoundField]:
-    """The options in which a layer differs from what was read, or from the dialect's defaults."""
+    """Yield the options in which a layer differs from the parsed one, or without one, from the dialect's defaults."""
     owner = find_owner(type(layer), dialect)
     for item, default in zip(get_bound_fields(type(layer)), _iterate_defaults(layer, dialect), strict=True):
         value = getattr(layer, item.name)
@@ -135,7 +135,7 @@ def find_changes(layer: Layer | Net, parsed: Layer | Net | None, dialect: Dialec
 
 
 def format_value(value: Any) -> str:
-    """A typed value as cfg text."""
+    """Format a typed value as cfg text."""
     if isinstance(value, bool):
         return str(int(value))
     if isinstance(value, tuple):
@@ -149,8 +149,10 @@ def format_value(value: Any) -> str:
 
 
 def _is_absolute_file(item: BoundField, value: Any) -> bool:
-    """A side file that was found stands in the cfg by its whole path, which holds wherever the cfg is put;
-    if it can."""
+    """Return whether an option is the absolute path of an auxiliary file, which is valid wherever the cfg is saved.
+
+    A path with spaces cannot be written to a cfg.
+    """
     return (
         item.spec.is_file
         and isinstance(value, Path)
@@ -160,7 +162,7 @@ def _is_absolute_file(item: BoundField, value: Any) -> bool:
 
 
 def _iterate_defaults(layer: Layer | Net, dialect: Dialect) -> Iterator[Any]:
-    """Every option's default where the others are as they are."""
+    """Yield the default of each option; derived defaults follow from the layer's other options."""
     for item in get_bound_fields(type(layer)):
         field = type(layer).__dataclass_fields__[item.name]
         if item.spec.dialect_default is not None:
@@ -189,7 +191,7 @@ def _patch_section(
         parts += [source[start:first], text]
         start = last
     text = "".join([*parts, source[start:end]]).replace("\r", "")
-    text = text if begin else text.removeprefix("\ufeff")  # a mark later on is part of a line
+    text = text if begin else text.removeprefix("\ufeff")  # a byte order mark elsewhere is part of a line
     return text if text.endswith("\n") else f"{text}\n"
 
 
@@ -224,7 +226,7 @@ def _find_option(section: Section, keys: tuple[str, ...]) -> Option | None:
 
 
 def _find_extent(section: Section) -> tuple[int, int]:
-    """Start and end of a section's text: from the blank and comment lines before its header to its last option."""
+    """Return the start and end of a section's text, with the blank and comment lines before its header."""
     text, start = section.span.source.text, section.span.start
     start = text.rfind("\n", 0, start) + 1
     while start:

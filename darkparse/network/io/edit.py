@@ -39,7 +39,7 @@ def edit(
     """Return a changed copy of a network; `to_cfg` prints it, and text that was not changed stays the same.
 
     The layer before each head, or before the last softmax of a classifier, gets the `filters=` (or `output=`) that the
-    head needs.
+    head requires.
 
     Args:
         network: Network from `compile`.

@@ -1,4 +1,4 @@
-"""A network and weights that do not fit it: a `.weights` file, whose floats have no names, or arrays with shapes."""
+"""Networks with weights that do not fit: a `.weights` file, which has no names, or arrays with shapes."""
 
 from __future__ import annotations
 
@@ -22,80 +22,80 @@ from darkparse.weights.layout import (
 )
 
 PLAUSIBLE_VERSION = 100_000
-"""Darknet's own versions are 0.1 to 0.2.5; other tools wrote some above 1000."""
+"""Upper limit of a plausible version number; Darknet writes 0.1 to 0.2.5, some other tools versions above 1000."""
 MAX_RUNS = 8
-"""Runs of layers that are tried; each is compiled."""
+"""Maximum number of runs of layers to try; each requires a compilation."""
 
 
 @dataclass(frozen=True, eq=False)
 class Mismatch(ABC):
-    """A network and weights that do not fit it, with the questions that tell another cfg from this one."""
+    """Network and weights that do not fit it, with the tests that identify the right cfg."""
 
     network: Network
 
     @property
     @abstractmethod
     def available_floats(self) -> int:
-        """Number of floats there are."""
+        """Number of floats in the weights."""
 
     @property
     @abstractmethod
     def is_countable(self) -> bool:
-        """Whether the number of floats says something about the whole network."""
+        """Whether the number of floats is that of a complete network."""
 
     @abstractmethod
     def count_floats(self, network: Network) -> int:
-        """Number of floats that a network needs."""
+        """Count the floats that a network requires."""
 
     @abstractmethod
     def is_fit(self, network: Network) -> bool:
-        """Whether the weights fit a network."""
+        """Return whether the weights fit a network."""
 
     @abstractmethod
     def find_evidence(self, network: Network) -> bool | None:
-        """Whether the values speak for a network that fits: True, False, or None if they do not say."""
+        """Return whether the values are plausible for a network that fits; None if that cannot be decided."""
 
     @abstractmethod
     def propose_batch_norm(self, changes: Mapping[int, int]) -> Iterator[Set[int]]:
-        """Propose layers in which batch norm may be on where it is off in the cfg, or off where it is on.
+        """Yield sets of layers whose batch norm may be wrong in the cfg: missing or redundant.
 
         Args:
-            changes: for each layer that may have batch norm, the floats that are added by the change, negative if
-                they are removed.
+            changes: Number of floats that toggling batch norm adds, or removes if negative, by index of each layer that
+                may have batch norm.
         """
 
 
 @dataclass(frozen=True, eq=False)
 class ArraysMismatch(Mismatch):
-    """A network and named arrays that do not fit it; their shapes are evidence enough."""
+    """Network and named arrays that do not fit it; a fit of all shapes needs no further evidence."""
 
     sizes: tuple[int, ...]
     """Number of values of each array."""
     accepts: Callable[[Network], bool]
-    """Whether every array has its place and shape in a network."""
+    """Function that returns whether all arrays match a network."""
     batch_norm: Mapping[int, bool]
-    """For each layer whether an array of its batch norm stands at its place."""
+    """Whether the arrays of a batch norm exist, by layer index."""
     is_countable: bool = True
 
     @property
     def available_floats(self) -> int:
-        """Number of values of all arrays."""
+        """Total number of values."""
         return sum(self.sizes)
 
     def count_floats(self, network: Network) -> int:
-        """Number of values in a network's tensors."""
+        """Count the values of a network's tensors."""
         return sum(prod(tensor.shape) for _, tensor in get_tensors(network).values())
 
     def is_fit(self, network: Network) -> bool:
-        """Whether every array has its place and shape in a network."""
+        """Return whether all arrays match a network."""
         return self.accepts(network)
 
     def find_evidence(self, network: Network) -> bool | None:
-        """Return None: a fit of all shapes needs no evidence."""
+        """Return None, because a fit of all shapes needs no evidence."""
         return None
 
     def propose_batch_norm(self, changes: Mapping[int, int]) -> Iterator[Set[int]]:
-        """Propose the layers where arrays and cfg disagree."""
+        """Yield the layers for which arrays and cfg disagree."""
         differing = {
             index for index, floats in changes.items() if floats and self.batch_norm.get(index) == (floats > 0)
         }
@@ -105,7 +105,7 @@ class ArraysMismatch(Mismatch):
 
 @dataclass(frozen=True, eq=False)
 class FileMismatch(Mismatch):
-    """A network and a `.weights` file that does not fit it."""
+    """Network and a `.weights` file that does not fit it."""
 
     file: WeightsFile
     entries: tuple[Entry, ...]
@@ -113,13 +113,13 @@ class FileMismatch(Mismatch):
 
     @classmethod
     def from_buffer(cls, network: Network, blob: FileBuffer, options: ReadOptions) -> FileMismatch:
-        """A file as it is read for a network. Raises ValueError if it is too short for a header."""
+        """Parse a file for a network. Raises ValueError if it is too short for a header."""
         file = parse_weights(blob, network.dialect, options.header_size)
         return cls(network, file, compute_layout(network, options.upto), options)
 
     @property
     def needed_floats(self) -> int:
-        """Floats that the cfg needs."""
+        """Number of floats that the cfg requires."""
         return count_stored_floats(self.entries)
 
     @property
@@ -129,11 +129,11 @@ class FileMismatch(Mismatch):
 
     @property
     def is_countable(self) -> bool:
-        """Whether the file holds whole floats, for the whole network."""
+        """Whether the file consists of complete floats and is read for the whole network."""
         return not self.file.trailing_bytes and len(self.entries) == len(compute_layout(self.network))
 
     def count_floats(self, network: Network) -> int:
-        """Floats that a network stores in a `.weights` file."""
+        """Count the floats that a network stores in a `.weights` file."""
         return network.stored_floats
 
     def find_evidence(self, network: Network) -> bool | None:
@@ -141,11 +141,11 @@ class FileMismatch(Mismatch):
         return is_plausible(self.file.block, compute_layout(network))
 
     def is_fit(self, network: Network) -> bool:
-        """Whether the file has exactly a network's size."""
+        """Return whether the file has exactly the size of a network."""
         return self.file.fits(network.stored_floats)
 
     def propose_batch_norm(self, changes: Mapping[int, int]) -> Iterator[Set[int]]:
-        """Propose runs of layers whose floats make up the difference, the longest first; not before a head first."""
+        """Yield runs of layers whose floats equal the difference, the longest first, those before a head last."""
         difference = self.available_floats - self.needed_floats
         layers = [index for index, floats in changes.items() if floats * difference > 0]
         before_heads = {index for head in self.network.heads for index in self.network.nodes[head].inputs}
@@ -155,12 +155,12 @@ class FileMismatch(Mismatch):
 
     @property
     def size(self) -> int:
-        """Bytes of the file."""
+        """Size of the file in bytes."""
         return self.file.blob.size
 
     @property
     def has_version(self) -> bool:
-        """Whether the file begins with a version that some Darknet may have written."""
+        """Whether the file starts with a plausible version of Darknet."""
         return all(0 <= part < PLAUSIBLE_VERSION for part in self.file.header.version)
 
     def is_plausible_after(self, header_bytes: int) -> bool:
@@ -170,8 +170,10 @@ class FileMismatch(Mismatch):
 
 
 def _find_runs(layers: Sequence[int], changes: Mapping[int, int], difference: int) -> list[Set[int]]:
-    """Return the runs of neighbors whose changes add up to a difference, the longest first."""
+    """Return the runs of consecutive layers whose changes add up to a difference, the longest first."""
     sums = list(accumulate((changes[index] for index in layers), initial=0))
-    ends = {total: position for position, total in enumerate(sums)}  # all changes have one sign: no sum comes twice
+    ends = {
+        total: position for position, total in enumerate(sums)
+    }  # sums are unique, because all changes have the same sign
     runs = [layers[start : ends[total + difference]] for start, total in enumerate(sums) if total + difference in ends]
     return [set(run) for run in sorted(runs, key=len, reverse=True) if run]

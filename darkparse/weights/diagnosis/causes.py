@@ -1,4 +1,4 @@
-"""Why a file does not fit a cfg: the likely causes, tested in turn against the file."""
+"""Diagnosis why a `.weights` file does not fit a cfg: possible causes, each tested against the file."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from darkparse.weights.header import HEADER_SIZES, VERSION_STRUCT
 from darkparse.weights.layout import compute_layout, get_layer_ends
 
 DECISIVE_CODES = ("header-missing", "no-floats", "not-weights")
-"""Causes behind which nothing that follows means anything."""
+"""Causes after which no further test is meaningful."""
 
 
 def diagnose(case: FileMismatch) -> tuple[Cause, ...]:
-    """Return all causes that explain the file's size exactly, the likeliest first; else what the size alone says."""
+    """Return all causes that explain the size exactly, most likely first; without any, a cause based on the size."""
     causes: list[Cause] = []
     for explain in EXPLANATIONS:
         if cause := explain(case):
@@ -91,7 +91,7 @@ def _explain_dialect(case: FileMismatch) -> Cause | None:
 
 
 def _iterate_dialects(case: FileMismatch) -> Iterator[FileMismatch]:
-    """The same cfg and file as other dialects read them, where the cfg compiles there."""
+    """Yield the cfg and file as read by other dialects that can compile the cfg."""
     network = case.network
     size = (network.net.height, network.net.width) if network.net.has_image else None
     for name in DIALECTS:
@@ -115,7 +115,7 @@ def _make_dialect_cause(network: Network, other: Network) -> Cause:
 
 
 def find_other_layout(case: FileMismatch) -> tuple[Cause, ...]:
-    """Another dialect, where a file has the right size for both and only there all variances make sense."""
+    """Return a cause if the file fits another dialect too and only has valid variances there; empty otherwise."""
     for other in _iterate_dialects(case):
         fits = other.file.fits(other.needed_floats, allow_longer=case.options.upto is not None)
         if fits and is_plausible(other.file.block, other.entries):
@@ -151,7 +151,7 @@ def _explain_backbone(case: FileMismatch) -> Cause | None:
 
 @cache
 def _compile_shipped_cfgs() -> tuple[Network, ...]:
-    """The networks that come with darkparse, as far as they compile."""
+    """Compile the cfgs that ship with darkparse; invalid ones are skipped."""
     networks = []
     for path in find_shipped_cfgs().values():
         try:
@@ -162,7 +162,7 @@ def _compile_shipped_cfgs() -> tuple[Network, ...]:
 
 
 def _explain_extra_head(case: FileMismatch) -> Cause | None:
-    """A shipped cfg that the file fits and that begins as this one does."""
+    """Find a shipped cfg that fits the file and starts like this cfg but has more heads."""
     if case.available_floats <= case.needed_floats or case.file.trailing_bytes:
         return None
     own_tensors = [(entry.tensor.path, entry.tensor.shape) for entry in case.entries]

@@ -1,4 +1,4 @@
-"""What copying and converting do to the bytes of a weights file."""
+"""Detection of weights files that were corrupted by copying or converting."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from darkparse.weights.diagnosis.case import FileMismatch
 from darkparse.weights.diagnosis.statistics import is_finite, is_plausible
 
 CHUNK_BYTES = 1 << 24
-"""Bytes that are searched at once."""
+"""Number of bytes to search at once."""
 REPLACEMENT_MARK = b"\xef\xbf\xbd"
-"""The mark that stands in UTF-8 for bytes that were no text."""
+"""UTF-8 encoding of U+FFFD, which replaces bytes that are not text."""
 
 
 def explain_half_precision(case: FileMismatch) -> Cause | None:
-    """Floats of 16 bits behind the header."""
+    """Detect 16-bit floats after the header."""
     header = case.file.header.size
     if case.size - header != 2 * case.needed_floats:
         return None
@@ -35,7 +35,7 @@ def explain_half_precision(case: FileMismatch) -> Cause | None:
 
 
 def explain_text_mode(case: FileMismatch) -> Cause | None:
-    """A copy as text: line ends of one byte became two, or the reverse, or bytes that are no text were replaced."""
+    """Detect a copy in text mode, which converts line ends or replaces bytes that are not text."""
     expected_bytes = case.file.header.size + 4 * case.needed_floats
     remedy = "copy or download it again as binary (in ftp: `binary`; in git: `*.weights binary` in .gitattributes)"
     newlines, pairs = _count_pattern(case, b"\n"), _count_pattern(case, b"\r\n")
@@ -45,7 +45,7 @@ def explain_text_mode(case: FileMismatch) -> Cause | None:
             f"size fits"
         )
         return Cause("text-mode", message, remedy, {"added_bytes": pairs})
-    expected = expected_bytes / 65536  # of two given bytes side by side, if all bytes were equally frequent
+    expected = expected_bytes / 65536  # number of CR LF pairs in uniformly distributed bytes
     missing = expected_bytes - case.size
     if not pairs and expected > 4 and 0 < missing < 8 * expected:
         message = (
@@ -61,7 +61,7 @@ def explain_text_mode(case: FileMismatch) -> Cause | None:
 
 
 def _count_pattern(case: FileMismatch, pattern: bytes) -> int:
-    """How often a pattern stands in the file, whose bytes are copied a part at a time."""
+    """Count a pattern in the file, in chunks to save memory."""
     data, overlap = case.file.blob.data, len(pattern) - 1
     return sum(
         data[offset : offset + CHUNK_BYTES + overlap].tobytes().count(pattern)

@@ -1,5 +1,4 @@
-"""A cfg that does not compile since `filters=` before a head is wrong:
-what should it be, and what does the file say?"""
+"""Correction of a wrong `filters=` before a head, or of the head's classes, by the weights file."""
 
 from __future__ import annotations
 
@@ -18,7 +17,7 @@ from darkparse.syntax import Config, Option, parse
 
 @dataclass(frozen=True, slots=True)
 class LayoutMismatch:
-    """A head and the layer before it that disagree about channels."""
+    """Head and the option for the channels of the layer before it, which do not match."""
 
     head: Head
     channels: Option
@@ -27,7 +26,7 @@ class LayoutMismatch:
 
     @property
     def intended_classes(self) -> int | None:
-        """The classes for which the channels are right as they are, if there is such a number."""
+        """Number of classes for which the channels would be correct; None if there is none."""
         added_classes, rest = divmod(
             int(self.channels.text or 0) - self.head.required_channels, self.head.channels_per_class
         )
@@ -38,14 +37,14 @@ class LayoutMismatch:
 def explain_head_filters(
     problem: CfgError, config: Config, name: str, dialect: str | None, fits: Callable[[Network], bool]
 ) -> CfgError:
-    """Return an error about a cfg with a note for each wrong `filters=`: its line, its value, and what a file says.
+    """Add a note to the error for each wrong `filters=` or `classes=`, with the value that fits the weights file.
 
     Args:
-        problem: why the cfg does not compile.
-        config: the cfg.
-        name: of the file.
-        dialect: that the cfg was compiled for.
-        fits: whether the file fits a network.
+        problem: Error of the compiler.
+        config: Parsed cfg.
+        name: Name of the weights file.
+        dialect: Name of the requested dialect.
+        fits: Function that returns whether the file fits a network.
     """
     errors = [d for d in problem.diagnostics if d.severity == "error"]
     dialect_name = choose_dialect(config, dialect).dialect.name
@@ -81,7 +80,7 @@ def _find_mismatches(config: Config, dialect: str) -> Iterator[LayoutMismatch]:
 
 
 def replace_values(config: Config, values: dict[Option, str]) -> Config:
-    """A cfg with other values of some options; every line stays where it is."""
+    """Replace the values of options in the text of a cfg and parse it again; line numbers do not change."""
     text = config.source.text
     for option, value in sorted(values.items(), key=lambda item: -item[0].start):
         span = option.value_span

@@ -1,4 +1,4 @@
-"""The layout of a network's weights file as a report; needs no file, and no numpy."""
+"""Report of a network's weights layout, without a file and without importing numpy."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from darkparse.weights.layout import Entry, ReadOptions, compute_layout, count_s
 
 
 def report_layout(network: Network, options: ReadOptions) -> Report:
-    """Report where every array lies in the file that the dialect's Darknet writes."""
+    """Report the location of each array in the file that the dialect's Darknet writes."""
     entries = compute_layout(network, options.upto)
     header = Header.from_version(network.dialect.version, network.dialect)
     return Report(

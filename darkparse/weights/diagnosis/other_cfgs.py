@@ -1,4 +1,4 @@
-"""Changes of a cfg with which weights fit it: other classes, batch norm, input channels or anchors."""
+"""Changes of a cfg that make the weights fit: other classes, batch norm, input channels or anchors."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from darkparse.weights.diagnosis.case import Mismatch
 from darkparse.weights.diagnosis.head_filters import replace_values
 
 MAX_CHANNELS, MAX_ANCHORS = 64, 100
-"""Numbers above these would be chance."""
+"""Largest plausible numbers; a fit with more would be coincidence."""
 MAX_LISTED_LINES = 8
-"""Lines in a message."""
+"""Maximum number of lines in a message."""
 BY_EVIDENCE = (True, None, False)
-"""What the values say of a fit, the best first."""
+"""Results of `find_evidence`, best first."""
 EVIDENCE_TEXTS = {
     True: ", and all variances are in range",
     None: "",
@@ -30,16 +30,16 @@ EVIDENCE_TEXTS = {
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """A cause, and the network that the weights fit."""
+    """Cause of the mismatch, and the network that the weights fit."""
 
     cause: Cause
     network: Network
 
 
 def find_fitting_changes(case: Mismatch) -> Iterator[Cause]:
-    """Iterate over the changes of the cfg with which the weights fit, those that the values speak for first.
+    """Yield changes of the cfg that make the weights fit, those with plausible values first.
 
-    A fit that the values speak against is chance where there is another one.
+    A fit with implausible values is only yielded if there is no other fit, because it may be a coincidence.
     """
     if not case.is_countable:
         return
@@ -53,7 +53,7 @@ def find_fitting_changes(case: Mismatch) -> Iterator[Cause]:
 
 
 def _solve_count(case: Mismatch, change: Callable[[int], Network]) -> tuple[int, Network] | None:
-    """Return the number with which a cfg fits, and the cfg; its floats are linear in the number, so two tell."""
+    """Return the number that makes the cfg fit, and its network; the number of floats is linear in that number."""
     try:
         floats_at_1, floats_at_2 = (case.count_floats(change(count)) for count in (1, 2))
         steps, rest = divmod(case.available_floats - floats_at_1, floats_at_2 - floats_at_1)
@@ -176,7 +176,7 @@ def _explain_anchors(case: Mismatch) -> Fit | None:
 
 
 def _list_changes(network: Network, edited: Network) -> Iterator[tuple[int, str]]:
-    """Iterate over the lines of a cfg that an edit changes, and what they say then."""
+    """Yield the line number and the new text of each option that an edit changes."""
     for before, after in zip(network.nodes, edited.nodes, strict=True):
         for key in ("filters", "output", "classes"):
             value = getattr(after.layer, key, None)

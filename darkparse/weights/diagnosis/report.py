@@ -1,4 +1,4 @@
-"""What a weights file holds and where it parts from a cfg, as data that prints itself."""
+"""Report about a weights file: its layout, and where and why it differs from a cfg."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from darkparse.weights.header import Header
 
 @dataclass(frozen=True, slots=True)
 class ReportRow:
-    """One stored array: where it belongs, where it lies, and what it holds."""
+    """Stored array: its layer, its location, and statistics of its values."""
 
     layer: int
     kind: str
     line: int
-    """Of the section in the cfg, from 1."""
+    """Line of the section in the cfg, from 1."""
     tensor: str
-    """Path in the layer: `conv.weight`; the state_dict's key is `layers.<layer>.<tensor>`."""
+    """Path in the layer, such as `conv.weight`; the state_dict key is `layers.<layer>.<tensor>`."""
     shape: tuple[int, ...]
     floats: int
     offset: int
-    """In bytes from the start of the file."""
+    """Offset from the start of the file in bytes."""
     floats_in_file: int = 0
-    """Floats of it that the file holds."""
+    """Number of its floats in the file."""
     mean: float | None = None
     deviation: float | None = None
-    """Standard deviation of the values; mean and deviation are None where the file does not hold them all."""
+    """Standard deviation of the values; statistics are None if values are missing from the file."""
     minimum: float | None = None
     maximum: float | None = None
     non_finite: int = 0
-    """Values that are infinite or not a number."""
+    """Number of NaN or infinite values."""
 
     @property
     def where(self) -> str:
@@ -42,58 +42,57 @@ class ReportRow:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A cfg's layout, and how a file fits it."""
+    """Layout of a cfg, and how a file fits it."""
 
     name: str
-    """Of the network."""
+    """Name of the network."""
     cfg: str
-    """Path of the cfg, as in messages."""
+    """Path of the cfg, for messages."""
     dialect: str
     dialect_reason: str
     rows: tuple[ReportRow, ...]
     header_bytes: int
-    """Of the file, or of the header that the dialect writes where there is no file."""
+    """Size of the file's header; without a file, of the header that the dialect writes."""
     floats: int
-    """That the cfg needs."""
+    """Number of floats that the cfg requires."""
     file: str | None = None
     file_bytes: int | None = None
     header: Header | None = None
     causes: tuple[Cause, ...] = ()
-    """What explains that file and cfg do not fit, the likeliest first; empty if they fit."""
+    """Possible causes of a mismatch, most likely first; empty if the file fits."""
     findings: tuple[Cause, ...] = ()
-    """What is odd about the values of a file that fits: all zeros, not finite, a negative variance."""
+    """Problems with the values of a file that fits: all zeros, NaN or infinite values, a negative variance."""
 
     @property
     def needed_bytes(self) -> int:
-        """Size of a file that fits."""
+        """Size of a fitting file."""
         return self.header_bytes + 4 * self.floats
 
     @property
     def fits(self) -> bool:
-        """Whether the file is a `.weights` file of exactly the size needed, at least that with `upto`;
-        True without a file."""
+        """Whether the file is a `.weights` file of the required size, or larger with `upto`; True without a file."""
         return not self.causes
 
     @property
     def missing_bytes(self) -> int:
-        """How much shorter the file is than needed; negative if it is longer."""
+        """Number of bytes that are missing from the file; negative if it is too long."""
         return 0 if self.file_bytes is None else self.needed_bytes - self.file_bytes
 
     @property
     def first_mismatch(self) -> ReportRow | None:
-        """Where file and cfg part: the first array that the file does not hold whole, or the last of a longer file."""
+        """First array that is incomplete in the file, or the last array if the file is too long; None if it fits."""
         if self.fits or not self.rows:
             return None
         return next((row for row in self.rows if row.floats_in_file < row.floats), self.rows[-1])
 
     @property
     def layer(self) -> int | None:
-        """Index of the layer where file and cfg part."""
+        """Index of the first layer where the file and the cfg disagree."""
         return self.first_mismatch.layer if self.first_mismatch else None
 
     @property
     def verdict(self) -> str:
-        """One line: that they fit, or how they part."""
+        """Result in one line."""
         if self.file is None:
             return (
                 f"{self.name} requires {self.needed_bytes:,} bytes ({self.header_bytes} for the header, "
@@ -111,7 +110,7 @@ class Report:
 
     @property
     def problem(self) -> str:
-        """The text of the error: where file and cfg part, the byte counts, the causes and what to do."""
+        """Text of the error: where the file and the cfg disagree, the byte counts, the causes and hints."""
         lines = [self.verdict]
         if self.header is not None:
             lines.append(self._format_mismatch())
@@ -145,7 +144,7 @@ class Report:
         return f"the file ends {after}, before {row.tensor} of {row.where} ({place})"
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything as plain values, for JSON; numbers that are not finite become None."""
+        """Convert to JSON-serializable values; NaN and infinite numbers become None."""
         data = asdict(self) | {"needed_bytes": self.needed_bytes, "fits": self.fits, "verdict": self.verdict}
         rows = [{key: _to_json_value(value) for key, value in row.items()} for row in data.pop("rows")]
         return data | {"arrays": rows}

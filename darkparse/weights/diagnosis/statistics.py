@@ -1,4 +1,4 @@
-"""What the arrays of a file hold, and what is odd about it."""
+"""Statistics of the arrays of a file, and problems with their values."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from darkparse.weights.diagnosis.report import ReportRow
 from darkparse.weights.layout import Entry
 
 CHUNK_FLOATS = 1 << 20
-"""Floats that are looked at together, so that a large array needs no large copies."""
+"""Number of floats to process at once, so that a large array needs no large copies."""
 MIN_VARIANCE = -1e-6
 """Trained files contain variances slightly below 0 for dead channels; a value below this is not a variance."""
 
@@ -40,7 +40,7 @@ def measure_row(row: ReportRow, block: memoryview[float]) -> ReportRow:
 
 
 def find_oddities(rows: tuple[ReportRow, ...]) -> tuple[Cause, ...]:
-    """What is odd about the values of a file; rows must be measured."""
+    """Find problems with the values of a file, from measured rows."""
     measured = [row for row in rows if row.mean is not None]
     if measured and all(row.minimum == row.maximum == 0 for row in measured):
         message = f"all {sum(row.floats for row in measured):,} values are zero"
