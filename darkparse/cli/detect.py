@@ -163,7 +163,9 @@ def _detect_live(job: DetectJob) -> None:
             "live detection only prints JSON Lines to standard output; remove --out and other formats"
         )
     if len(job.inputs) > 1:
-        raise click.UsageError(f"one camera or stream at a time, not {len(job.inputs)}")
+        raise click.UsageError(
+            f"too many inputs for live detection, got {len(job.inputs)}; expected one camera or stream"
+        )
     detector = load_named_detector(job.detector)
     watch(detector, job.inputs[0], hide_classes(detector, job.settings))
 

@@ -77,7 +77,7 @@ def read_annotations(path: Path | None, images: Path, names: Sequence[str]) -> A
         DarkparseError: A file is missing or corrupt, or the classes do not match.
     """
     if not images.exists():
-        raise DarkparseError(f"{images}: no such folder, list or .data file of pictures")
+        raise DarkparseError(f"{images}: no such directory, list or .data file of images")
     annotations, labels = _read_format(path, images, names), find_difficult_labels(images)
     truths = (_add_difficult(truth, labels.get(locate_input(str(truth.image))), names) for truth in annotations.truths)
     return replace(annotations, truths=tuple(truths))
