@@ -97,8 +97,8 @@ def test_diff_command_exits_1_and_lists_changes(tmp_path: Path) -> None:
     data = json.loads(run_command("diff", a, b, "--format", "json").stdout)
     assert not data["same"]
     assert data["layers"][0]["changes"] == [{"name": "activation", "before": "leaky", "after": "mish"}]
-    assert "activation leaky → mish" in _run("diff", a, b, "--format", "markdown").stdout
-    assert "pass it with --cfg" in _run("diff", "a.weights", "b.weights").stderr
+    assert "activation leaky → mish" in run_command("diff", a, b, "--format", "markdown").stdout
+    assert "pass it with --cfg" in run_command("diff", "a.weights", "b.weights").stderr
 
 
 # The tidy style.
