@@ -39,6 +39,6 @@ def _make_error(section: Section, index: int, target: int) -> CfgError:
         description = "itself"
     else:
         description = f"layer {target}, which {'is not before it' if target > index else 'does not exist'}"
-    available = f"one of layers 0 to {index - 1}" if index > 1 else "layer 0" if index else "no reference"
-    message = f"layer {index} [{section.kind}] refers to {description}; expected {available}"
+    expected = f"expected an earlier layer, 0 to {index - 1}" if index else "it is the first layer"
+    message = f"layer {index} [{section.kind}] refers to {description}; {expected}"
     return cfg_error("no-layer", message, section.locate(key))
