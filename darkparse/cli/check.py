@@ -17,7 +17,7 @@ from darkparse.cli.help import HelpCommand
 from darkparse.cli.jobs import takes
 from darkparse.cli.output import format_option, print_document
 from darkparse.datasets.data_yaml import DATA_SUFFIXES, open_dataset
-from darkparse.diagnostics.diagnostic import MAX_PRINTED_DIAGNOSTICS, Diagnostic, sort_diagnostics
+from darkparse.diagnostics.diagnostic import Diagnostic, select_printed, sort_diagnostics
 from darkparse.errors import CfgError, DarkparseError
 from darkparse.layers.dialect import DIALECTS
 from darkparse.network.compile_options import CompileOptions

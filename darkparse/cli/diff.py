@@ -65,7 +65,7 @@ def command(job: DiffJob) -> None:
             raise click.UsageError("comparing weights files requires their cfg; pass it with --cfg")
         _diff_networks(compile_cfg(job.a, job.compile_options), compile_cfg(job.b, job.compile_options), job.form)
     if job.form == "markdown":
-        raise click.UsageError("--format markdown is for two cfgs; weights files are compared as text or json")
+        raise click.UsageError("--format markdown is only supported for cfgs; use text or json for weights files")
     from darkparse.weights import diff_weights, read_weights
 
     blobs = open_source(job.a), open_source(job.b)

@@ -72,7 +72,8 @@ def open_for_drawing(image: Any, size: Size, *, apply_exif: bool = False) -> Pil
     if pixels.shape[:2] != size:
         actual_size = " × ".join(map(str, pixels.shape[1::-1]))
         raise DarkparseError(
-            f"image has {actual_size} pixels, but the detections belong to one of {size[1]} × {size[0]}"
+            f"wrong image size, got {actual_size} pixels; expected {size[1]} × {size[0]}, the size of the "
+            f"detections' image"
         )
     if pixels.dtype.kind == "f":
         pixels = (pixels.clip(0, 1) * 255).round().astype("uint8")

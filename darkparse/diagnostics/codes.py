@@ -59,32 +59,33 @@ CODES: dict[str, str] = {
     "frozen": "Lists the layers that `stopbackward` freezes, and what still changes them (`check --training`).",
     "schedule": "`batch=`, `max_batches=` or `burn_in=` do not suit this data set (`check DATA CFG`, `edit`, `train`). "
     "`darkparse edit CFG --data DATA -o NEW` sets them.",
-    "batch": "`batch=` is less than `subdivisions=`: Darknet's mini-batches are empty (`check --training`).",
-    "inexact": "A transformation (`lower`, `classes`) cannot change this section exactly, or does not know it.",
-    "remark": "Legal, but one of the forks computes something else than the cfg says.",
+    "batch": "`batch=` is less than `subdivisions=`, so Darknet's mini-batches are empty (`check --training`).",
+    "inexact": "A transformation (`lower`, `classes`) cannot change this section exactly, or does not support it.",
+    "remark": "The cfg is valid, but one of the forks computes something different.",
 }
 """Descriptions of cfg diagnostics by code."""
 
 DATA_CODES: dict[str, str] = {
-    "data-file": "A line of the `.data` file is missing or no number, or it names a file that is not there.",
-    "class-names": "The names, `classes=` of the `.data` file and the cfg disagree; correct what is wrong, the cfg by "
-    "`darkparse edit --classes`.",
-    "no-picture": "There is no such file; correct the path, which starts where Darknet does, or take the line out.",
-    "bad-picture": "This is no picture, or none that can be read; save it anew, or take the line out.",
-    "no-label": "A picture without a label: pjreddie's Darknet ends there, AlexeyAB's takes it for one without "
-    "objects, which an empty file says on purpose.",
-    "label-elsewhere": "The label lies where this Darknet does not look; move it, or train with the other one "
-    "(`--dialect`).",
-    "label-line": "A label's line is a class and four numbers; Darknet reads no further.",
-    "label-class": "There is no such class: they count from 0. pjreddie's Darknet writes into other memory, AlexeyAB's "
-    "leaves the object out.",
-    "box-outside": "The box reaches beyond its picture. It is its center, width and height as fractions of the "
-    "picture, neither pixels nor a corner.",
-    "box-size": "A box without width or height is left out.",
-    "box-tiny": "The box is less than a pixel of the network's input, and left out; a larger input, or parts of the "
-    "pictures, show it.",
-    "no-object": "The labels of the list name no object at all; nothing but background is learned.",
-    "overlap": "The picture is in train and in valid; what is measured in it was learned by heart.",
-    "path-label": "A classifier's picture has the label of its class, and of no other, in its path.",
+    "data-file": "A line of the `.data` file is missing, is not a number or names a missing file.",
+    "class-names": "The names, `classes=` of the `.data` file and the cfg disagree. Correct the wrong one; for the "
+    "cfg, use `darkparse edit --classes`.",
+    "no-picture": "The image does not exist. Correct the path, which is relative to Darknet's working directory, or "
+    "remove the line.",
+    "bad-picture": "The file is not an image or cannot be read. Save the image again or remove the line.",
+    "no-label": "The image has no label file. pjreddie/darknet exits; AlexeyAB/darknet assumes that there are no "
+    "objects. Write an empty file for an image without objects.",
+    "label-elsewhere": "The label file is in a place where this Darknet fork does not look. Move it, or train with "
+    "another fork (`--dialect`).",
+    "label-line": "A line of a label file must have a class and four numbers. Darknet stops reading at this line.",
+    "label-class": "The class does not exist; classes count from 0. pjreddie/darknet writes to invalid memory, "
+    "AlexeyAB/darknet skips the object.",
+    "box-outside": "The box extends beyond the image. Write its center, width and height as fractions of the image, "
+    "not as pixels or a corner.",
+    "box-size": "The box has no width or height, so it is skipped.",
+    "box-tiny": "The box is smaller than a pixel of the network's input, so it is skipped. Use a larger input or crop "
+    "the images.",
+    "no-object": "The labels of the list contain no objects, so the network only learns background.",
+    "overlap": "The image is in both train and valid, so the validation result is too optimistic.",
+    "path-label": "The path of a classifier's image must contain the label of its class and no other label.",
 }
 """Descriptions of data set diagnostics by code, with suggested fixes. `Diagnostic` rejects any other code."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 LOWER = "`darkparse lower CFG STATE -o OUT.cfg OUT.weights` rewrites the cfg with its state dict"
-YOLOR = "YOLOR's, which its PyTorch code runs and no Darknet"
-YOLOV5 = "a module of YOLOv5, which is PyTorch and has no cfg"
-IMPLICIT = f"{YOLOR}; its learned constant alone is [implicit]"
+YOLOR = "only YOLOR's PyTorch code supports it"
+YOLOV5 = "YOLOv5 module, available in PyTorch only"
+IMPLICIT = f"{YOLOR}; [implicit] provides its learned constant"
 LOWERED_IMPLICIT = f"{IMPLICIT}; {LOWER}"
-PART = "[route] with groups= and group_id= takes an equal part"
+PART = "[route] with groups= and group_id= selects an equal part"
 QUANTIZED = (
     "quantized convolution of a PyTorch loader; use [convolutional], which computes it without the rounding and loads "
     "the same weights"
@@ -18,44 +18,45 @@ DEFORMABLE = (
 )
 
 FOREIGN_KINDS: dict[str, str] = {
-    "depthwise": f"[convolutional] with groups= and filters= the input's channels is that; {LOWER}",
-    "pointwise": "[convolutional] with size=1 is that",
+    "depthwise": f"use [convolutional] with groups= and filters= set to the number of input channels; {LOWER}",
+    "pointwise": "use [convolutional] with size=1",
     "quantizedconvolutional": QUANTIZED,
     "deformableconvolutional": DEFORMABLE,
-    "transposedconvolutional": "[deconvolutional] of pjreddie/darknet is that",
-    "dilatedconvolutional": "[convolutional] with dilation= is that in AlexeyAB/darknet",
-    "groupconvolutional": "[convolutional] with groups= is that",
-    "binaryconvolutional": "[convolutional] with binary=1 is that",
-    "xnorconvolutional": "[convolutional] with xnor=1 is that",
-    "ghost": "a GhostNet module is two [convolutional], the second with groups=, and a [route] that joins them",
-    "reorgold": "[reorg] is that; the fork of AlexeyAB's Darknet that has it (2018) reads [reorg] as [reorg3d]",
-    "routelhalf": f"[route] with groups=2 group_id=0 takes the first half of the channels; {LOWER}",
-    "routerhalf": "[route] with groups=2 group_id=1 takes the second half of the channels",
-    "route2": "[route] is that; only training differs, where YOLOR stops some of its gradients",
-    "route3": "[route] is that; only training differs, where YOLOR stops some of its gradients",
-    "concat": "[route] with layers= all that is joined is that",
-    "add": "[shortcut] with from= is that",
-    "residual": "[shortcut] with from= is that",
-    "multiply": "[sam] with from= the other map is that, [scale_channels] where the other has one position",
-    "select": f"it picks some of the channels; {PART} of them",
-    "extract": f"it takes part of a map; {PART} of the channels, and [crop] the middle of the positions",
-    "slice": f"it takes part of a map; {PART} of the channels",
-    "split": f"it takes part of a map; {PART} of the channels",
-    "shuffle": "no Darknet shuffles channels; [reorg] and [reorg3d] move positions to channels",
-    "se": "squeeze and excitation is [avgpool], two 1×1 [convolutional], and [scale_channels] with from= the map; "
-    f"without biases in the PyTorch loaders, so their weights do not fit as they are; {LOWER}",
-    "eca": "a gate of channels is [avgpool], [convolutional] and [scale_channels] with from= the map",
-    "cbam": "its gate of channels is [avgpool], two [convolutional] and [scale_channels]; that of positions is [sam]",
+    "transposedconvolutional": "use [deconvolutional] of pjreddie/darknet",
+    "dilatedconvolutional": "use [convolutional] with dilation= of AlexeyAB/darknet",
+    "groupconvolutional": "use [convolutional] with groups=",
+    "binaryconvolutional": "use [convolutional] with binary=1",
+    "xnorconvolutional": "use [convolutional] with xnor=1",
+    "ghost": "use two [convolutional], the second with groups=, and a [route] that joins them",
+    "reorgold": "use [reorg]; the fork of AlexeyAB/darknet with this section (2018) computes [reorg3d] for [reorg]",
+    "routelhalf": f"use [route] with groups=2 and group_id=0 for the first half of the channels; {LOWER}",
+    "routerhalf": "use [route] with groups=2 and group_id=1 for the second half of the channels",
+    "route2": "use [route]; only training differs, where YOLOR stops some gradients",
+    "route3": "use [route]; only training differs, where YOLOR stops some gradients",
+    "concat": "use [route] with layers= set to the joined layers",
+    "add": "use [shortcut] with from=",
+    "residual": "use [shortcut] with from=",
+    "multiply": "use [sam] with from= set to the other map, or [scale_channels] if the other map is 1×1",
+    "select": f"selects some of the channels; {PART} of them",
+    "extract": f"selects part of a map; {PART} of the channels, [crop] the center of the map",
+    "slice": f"selects part of a map; {PART} of the channels",
+    "split": f"selects part of a map; {PART} of the channels",
+    "shuffle": "no Darknet fork shuffles channels; [reorg] and [reorg3d] move positions to channels",
+    "se": "for squeeze and excitation use [avgpool], two 1×1 [convolutional], and [scale_channels] with from= set "
+    f"to the map; weights of PyTorch loaders without biases do not fit directly; {LOWER}",
+    "eca": "for a channel gate use [avgpool], [convolutional] and [scale_channels] with from= set to the map",
+    "cbam": "for its channel gate use [avgpool], two [convolutional] and [scale_channels]; for its spatial gate use "
+    "[sam]",
     "implicitadd": LOWERED_IMPLICIT,
     "implicitmul": LOWERED_IMPLICIT,
     "implicitcat": IMPLICIT,
-    "shiftchannels": f"{YOLOR}: it adds the constant of an [implicit_add] to every position; before a 1×1 convolution "
-    f"the constant can be folded into the bias; {LOWER}",
-    "controlchannels": f"{YOLOR}: it multiplies by an [implicit_mul]; [scale_channels] with from= the map is that; "
+    "shiftchannels": f"{YOLOR}; it adds the constant of an [implicit_add] to every position, which can be folded "
+    f"into the bias of a 1×1 convolution after it; {LOWER}",
+    "controlchannels": f"{YOLOR}; it multiplies by an [implicit_mul]: use [scale_channels] with from= set to the map; "
     f"{LOWER}",
-    "alternatechannels": f"{YOLOR}: it joins the constant of an [implicit_cat], repeated over the map, with the map; "
-    "[route] joins maps of one size only",
-    "selectchannels": f"{YOLOR}: it multiplies a map by the logistic of a learned constant; "
+    "alternatechannels": f"{YOLOR}; it joins the constant of an [implicit_cat], repeated over the map, with the "
+    "map, but [route] only joins maps of the same size",
+    "selectchannels": f"{YOLOR}; it multiplies a map by the logistic of a learned constant, but "
     "[implicit] and [scale_channels] multiply by the constant itself",
     "dwt": f"{YOLOR}; it is a wavelet of 2×2 blocks: [reorg3d] with stride=2 moves the same positions to channels, "
     f"unmixed",
@@ -110,12 +111,12 @@ FOREIGN_ACTIVATIONS: dict[str, str] = {
     "identity": "Darknet's name for it is linear",
     "leakyrelu": "Darknet's name for it is leaky",
     "lrelu": "Darknet's name for it is leaky",
-    "prelu": "Darknet has no learned slope; leaky has one of 0.1",
-    "hswish": f"Darknet has none; {LOWER}",
-    "hardswish": "Darknet has none; hard_mish is another function",
-    "hardsigmoid": "Darknet has none; logistic is the smooth one",
-    "softplus": "Darknet has none",
-    "softmax": "Darknet has [softmax] as a layer of its own",
+    "prelu": "Darknet does not support a learned slope; leaky has slope 0.1",
+    "hswish": f"Darknet does not support it; {LOWER}",
+    "hardswish": "Darknet does not support it; hard_mish is a different function",
+    "hardsigmoid": "Darknet does not support it; logistic is the smooth version",
+    "softplus": "Darknet does not support it",
+    "softmax": "use a [softmax] layer",
 }
 """What an activation is called in Darknet, by its name in lower case without underscores."""
 

@@ -35,9 +35,7 @@ def check_export_form(network: Network, heads: Heads, dynamic: DynamicAxes) -> N
     if heads not in HEAD_FORMS:
         raise DarkparseError(f"heads must be one of {', '.join(HEAD_FORMS)}, got {heads!r}")
     if heads != "raw" and not network.heads:
-        raise DarkparseError(
-            f"{network.name} has no detection head: its output can only be exported as it is (heads raw)"
-        )
+        raise DarkparseError(f"{network.name} has no detection head to decode; expected heads raw, got {heads}")
     counts = [str(count) for count in sorted({get_head(network.nodes[i]).classes for i in network.heads})]
     if heads in ("decoded", "nms") and len(counts) > 1:
         raise DarkparseError(

@@ -97,7 +97,7 @@ def to_onnx(
     True
     """
     if opset not in OPSETS:
-        raise DarkparseError(f"opset must be {OPSETS[0]} to {OPSETS[-1]}, not {opset}")
+        raise DarkparseError(f"opset must be {OPSETS[0]} to {OPSETS[-1]}, got {opset}")
     if in_place and half:
         raise DarkparseError("in_place keeps the float32 of the .weights file, got half=True; expected half=False")
     source = _open(model, weights, in_place=in_place)
@@ -206,7 +206,7 @@ def _open_module(model: Darknet) -> _Source:
 
     module = require_weights(model, "exporting")
     if module.training:
-        raise DarkparseError("the model is in training mode: export model.eval()")
+        raise DarkparseError("cannot export a model in training mode; export model.eval()")
     return _Source(module.network, get_module_arrays(module), lambda: unwrap_model(model))
 
 

@@ -41,7 +41,7 @@ class FileType:
 
 CHUNK_BYTES = 1 << 20
 """Bytes that are looked at together, so that a large file is not copied as a whole."""
-CONVERT_REMEDY = "`darkparse convert CFG {0} -o OUT.weights` makes a .weights file of it"
+CONVERT_REMEDY = "convert it to .weights: `darkparse convert CFG {0} -o OUT.weights`"
 
 _MAGIC: tuple[tuple[int, bytes, str, str, str], ...] = (
     (4, b"TFL3", "tflite", "a TensorFlow Lite model", "get the original .weights file"),
@@ -193,7 +193,7 @@ def _detect_zeros(data: memoryview, head: bytes) -> FileType | None:
     return FileType(
         "zeros",
         f"all zeros, {len(data):,} bytes of them, the header too",
-        "a download that was laid out and never filled: download it again",
+        "download it again: the file was allocated but never written",
     )
 
 

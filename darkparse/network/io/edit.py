@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any
 
+from darkparse._utils.text import pluralize
 from darkparse.diagnostics.source import Source, quote_safe
 from darkparse.errors import DarkparseError
 from darkparse.layers import Dialect, Head, Layer

@@ -258,7 +258,7 @@ def draw(
         if value not in choices:
             raise DarkparseError(f"unknown {option} {value!r}; expected one of {', '.join(choices)}")
     if isinstance(overlay, str) and overlay not in OVERLAYS:
-        raise DarkparseError(f"there is no overlay {overlay!r}; choose one of {', '.join(OVERLAYS)}")
+        raise DarkparseError(f"unknown overlay {overlay!r}; expected one of {', '.join(OVERLAYS)}")
     if overlay is not None and detail == "stages":
         raise DarkparseError("an overlay requires detail 'layers', got 'stages'")
     points = None if width is None else parse_length(width)

@@ -195,7 +195,7 @@ def _explain_size(case: FileMismatch) -> Cause:
     """Return the cause if no other explains the size: the file is truncated, or has extra data."""
     missing = 4 * (case.needed_floats - case.available_floats) - case.file.trailing_bytes
     plausible = is_plausible(case.file.block, case.entries)
-    beginning = "; what is there begins like this cfg (every variance is in range)" if plausible else ""
+    beginning = "; the existing part fits this cfg (all variances are in range)" if plausible else ""
     if missing > 0:
         part = f"{pluralize(missing, 'byte')} of {4 * case.needed_floats:,} {'is' if missing == 1 else 'are'} missing"
         if plausible is False:

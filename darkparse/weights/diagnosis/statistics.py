@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+from darkparse._utils.text import pluralize
 from darkparse.errors import Cause
 from darkparse.weights.diagnosis.report import ReportRow
 from darkparse.weights.layout import Entry

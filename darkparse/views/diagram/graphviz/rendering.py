@@ -37,7 +37,7 @@ def render(graph: Digraph, form: GraphvizForm, dpi: float) -> bytes:
     # The SVG shows size and texts of the result before memory for pixels is allocated.
     svg = _run_dot(graph, "svg")
     if not re.search(rb">[^<>&]*height\xc3\x97width[^<>&]*<", svg):
-        raise RendererError(f"this Graphviz cannot draw tables: it was built without expat\nhint: {INSTALL_HINT}")
+        raise RendererError(f"Graphviz cannot draw tables because it was built without expat\nhint: {INSTALL_HINT}")
     if form == "svg":
         return svg
     width, height = map(int, re.findall(rb'\b(?:width|height)="(\d+)pt"', svg)[:2])
