@@ -119,7 +119,7 @@ class CfgResult:
         return f"{count}; compiles, {pluralize(len(self.network.nodes), 'layer')}, {dialect}"
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything as plain values, for JSON."""
+        """Convert to JSON-serializable values."""
         return {
             "file": self.name,
             "compiles": self.network is not None,

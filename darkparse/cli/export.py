@@ -48,7 +48,7 @@ class ExportOptions:
     in_place: bool = False
 
     def used_options(self) -> set[str]:
-        """Names of the options that were used."""
+        """Return the names of the options that were set."""
         plain = ExportOptions()
         return {name for name in self.__slots__ if getattr(self, name) != getattr(plain, name)}
 
@@ -91,7 +91,7 @@ def check_export(out: Path, options: ExportOptions) -> None:
     """Raise for options that the file format does not support."""
     ending = find_ending(out)
     if options.classes and options.heads != "nms":
-        raise click.UsageError("--classes needs --heads nms")
+        raise click.UsageError("--classes requires --heads nms")
     unused = options.used_options() - EXPORTERS[ending][1]
     if unused:
         flags = ", ".join(f"--{option.replace('_', '-')}" for option in sorted(unused))

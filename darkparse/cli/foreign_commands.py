@@ -104,7 +104,7 @@ def _split_assignments(words: list[str]) -> Iterator[str]:
 
 
 def _fill_in(template: str, words: list[str], roles: list[str]) -> str:
-    """Put the files and options among `words` into a template. Files that are missing stay words in capitals."""
+    """Insert the files and options among `words` into a template. Files that are missing stay words in capitals."""
     files: dict[str, list[str]] = {}
     plain, options, gpus = [], [], 1
     rest = iter(words)

@@ -134,7 +134,7 @@ def command(job: TrainJob) -> None:
 
 @contextmanager
 def _join_processes(device: str | None) -> Iterator[Any]:
-    """Provide the device of this process, which is one of several if torchrun started it."""
+    """Yield the device of this process, which is one of several if torchrun started it."""
     from torch import cuda, distributed
 
     from darkparse.model.device import choose_device

@@ -389,6 +389,6 @@ def _label_rows(file: Path, names: Sequence[str]) -> Iterator[Row]:
             )
         if not (-SLACK <= x <= 1 + SLACK and -SLACK <= y <= 1 + SLACK and 0 < w <= 1 + SLACK and 0 < h <= 1 + SLACK):
             text = quote_safe(f"{label} {x:g} {y:g} {w:g} {h:g}")
-            message = f"a box is its center, width and height as fractions of the picture, this is {text}"
+            message = f"invalid box, got {text}; expected center, width and height as fractions of the image"
             raise DarkparseError(f"{file}:{line}: {message}")
         yield label, box, False

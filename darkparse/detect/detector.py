@@ -157,8 +157,8 @@ class Detector:
         loaded = read(cfg, weights, options, compile_options)
         if loaded is None:
             raise NoWeightsError(
-                f"{compile(cfg, compile_options).name}: a detector needs weights; darkparse.Detector(model) takes a "
-                "model without"
+                f"{compile(cfg, compile_options).name}: a detector requires weights\nhint: for a model without a "
+                "weights file, call darkparse.Detector(model)"
             )
         names = check_detector(loaded.network, names, use_class_map=use_class_map)
         loaded_engine = load_engine(name, loaded, options, fold=fold, use_class_map=use_class_map)

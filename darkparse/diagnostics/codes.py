@@ -40,7 +40,7 @@ CODES: dict[str, str] = {
     "`darkparse.CompileOptions(limits=None)` disables the limits.",
     # Relations between layers.
     "input-size": "`[net]` does not define a valid input size.",
-    "no-layer": "A reference leads to a layer that does not precede this one.",
+    "no-layer": "An option refers to a layer that does not precede this one.",
     "shape": "The input of a layer has the wrong shape. Both places are shown, and the input sizes that fit, if any.",
     "sizes": "A route, a shortcut or a gate joins maps of different sizes. All are shown, and the input sizes that "
     "fit.",

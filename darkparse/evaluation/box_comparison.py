@@ -105,7 +105,7 @@ def _match_heads(heads: Sequence[DecodedHead], outputs: Sequence[Floats]) -> tup
 
 
 def _describe_missing(heads: Sequence[DecodedHead], matches: Sequence[MatchedBoxes | None]) -> str:
-    """Say which heads have no boxes or no scores among the other's outputs."""
+    """Describe which heads have no boxes or no scores among the reference's outputs."""
     without_boxes = [head.name for head, match in zip(heads, matches, strict=True) if match is None]
     if len(without_boxes) == len(heads):
         return "none of the other's outputs holds them in a known layout"

@@ -156,7 +156,7 @@ def _list_head_tables(outputs: Sequence[Floats], heads: Sequence[GridBoxes], ind
 
 
 def _list_starts(other_sizes: Sequence[int]) -> list[int]:
-    """Rows at which a head may begin among others: the heads may be joined in any order."""
+    """Return the rows at which a head may start, because heads may be joined in any order."""
     subsets = (subset for count in range(len(other_sizes) + 1) for subset in combinations(other_sizes, count))
     return sorted({sum(subset) for subset in subsets})
 

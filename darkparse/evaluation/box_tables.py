@@ -48,7 +48,7 @@ def _list_scores(outputs: Sequence[Floats], rows: int, classes: int) -> Iterator
 
 
 def _combine_scores(scores: Floats, objectness: Floats) -> tuple[Floats, ...]:
-    """Scores that hold the objectness already, and scores that do not."""
+    """Return the scores as they are, which may include the objectness, and multiplied by it."""
     return scores, scores * objectness
 
 

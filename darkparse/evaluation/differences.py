@@ -46,15 +46,16 @@ def compute_difference(node: Node, ours: Floats, theirs: Floats) -> OutputDiffer
 def compute_relative_difference(
     ours: Floats, theirs: Floats, axes: tuple[int, ...] | None = None, rounding: NDArray[Any] | float = 0.0
 ) -> float:
-    """Compute the largest difference as a part of the other's value, or of its root mean square where that is larger.
+    """Compute the largest difference relative to the reference's value, or to its root mean square if that is larger.
 
-    A few scores near 1 among thousands near 0, or a few huge boxes, differ by many times the root mean square already
-    by rounding; values near 0 differ by many times themselves.
+    A few scores near 1 among thousands near 0, or a few huge boxes, differ by many times the root mean square because
+    of rounding; values near 0 differ by many times themselves.
 
     Args:
-        ours, theirs: arrays of one shape.
-        axes: over which the root mean square is taken; all by default.
-        rounding: absolute difference of each value that does not count.
+        ours: Array to compare.
+        theirs: Reference of the same shape.
+        axes: Axes of the root mean square; default: all.
+        rounding: Absolute difference of each value that counts as rounding.
     """
     distances = np.maximum(measure_distances(ours, theirs) - rounding, 0)
     magnitudes = np.where(np.isfinite(theirs), np.abs(theirs), 0)

@@ -131,8 +131,7 @@ class Network(NotebookRepr):
 
     @cached_property
     def strides(self) -> tuple[Stride | None, ...]:
-        """For every layer the pixels of the input between neighboring values;
-        None where values have no place in it."""
+        """Distance of neighboring values of each layer in input pixels; None if values have no position."""
         return tuple((y.jump, x.jump) if y.jump and x.jump else None for y, x in self.fields)
 
     def __repr__(self) -> str:

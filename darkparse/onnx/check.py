@@ -75,11 +75,11 @@ def check_onnx(
 
 @contextmanager
 def _runtime_errors() -> Iterator[None]:
-    """Turn the errors of ONNX Runtime, which share no class, into a DarkparseError."""
+    """Convert the errors of ONNX Runtime, which have no common class, to DarkparseError."""
     try:
         yield
     except Exception as problem:
-        message = f"ONNX Runtime does not run the file: {describe_error(problem)}; it was not kept"
+        message = f"ONNX Runtime cannot run the written file: {describe_error(problem)}; it was deleted"
         raise DarkparseError(message) from problem
 
 

@@ -152,7 +152,7 @@ def _check_numbers(keep: Sequence[int], count: int) -> None:
 
 
 def _trace(network: Network, index: int, channels: Channels, *, reader: int | None, kept: dict[int, Channels]) -> None:
-    """Note the channels that stay, from the end of a network back to the layers that compute them.
+    """Collect the channels that stay, from the end of a network back to the layers that compute them.
 
     Raises:
         CfgError: Another layer reads them too, or a layer mixes channels on the way.

@@ -209,7 +209,7 @@ def _read_file(file: BinaryIO) -> FileBuffer:
 
 
 def _read_rest(file: BinaryIO) -> memoryview:
-    """From where a file stands to its end; without a copy on the way where its length can be known."""
+    """Read a file from its current position to its end; a seekable file is read without an intermediate copy."""
     if not (hasattr(file, "readinto") and file.seekable()):
         return _copy_bytes(file.read())
     start, end = file.tell(), file.seek(0, os.SEEK_END)

@@ -192,7 +192,7 @@ def _detect_zeros(data: memoryview, head: bytes) -> FileType | None:
         return None
     return FileType(
         "zeros",
-        f"all zeros, {len(data):,} bytes of them, the header too",
+        f"a file of {len(data):,} zero bytes, including the header",
         "download it again: the file was allocated but never written",
     )
 

@@ -184,7 +184,11 @@ def test_edit_keeps_line_ends_and_byte_order_mark(tmp_path: Path) -> None:
 
 
 def test_edit_anchors_that_do_not_fit_masks_exit_2(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    for anchors, reason in (("1,2", "for mask=(3, 4, 5)"), ("10,0", "above 0"), ("1,2,3", "in turn")):
+    for anchors, reason in (
+        ("1,2", "for mask=(3, 4, 5)"),
+        ("10,0", "above 0"),
+        ("1,2,3", "must be pairs of width and height"),
+    ):
         assert reason in _error(capsys, "edit", "yolov3-tiny", "--anchors", anchors, "-o", tmp_path / "x.cfg")
     assert not list(tmp_path.iterdir())
 

@@ -37,7 +37,7 @@ WRONG: tuple[tuple[str, str], ...] = (
     ("convert tiny.cfg tiny.weights -o x.engine", "trtexec --onnx"),
     ("convert tiny.cfg tiny.weights -o x.tflite", "onnx2tf -i"),
     ("convert tiny.cfg tiny.weights -o x.mlpackage", "coremltools.convert"),
-    ("convert tiny.cfg tiny.weights -o x.zip", "unsupported extension"),
+    ("convert tiny.cfg tiny.weights -o x.zip", "unsupported output format"),
     ("convert tiny.cfg none.weights -o x.pt2", "none.weights"),
     ("convert tiny.cfg short.weights -o x.pt", "short.weights"),
     ("convert wrong.cfg tiny.weights -o x.ts", "wrong.cfg:8:9"),

@@ -110,6 +110,7 @@ EXAMPLES: dict[str, tuple[str, str, str]] = {
         *("pjreddie", "12:6: warning: mask= lists its anchors in reverse"),
     ),
     "frozen": (f"{CONV}stopbackward=1\n", "pjreddie", "7:14: warning: stopbackward=1: layer 0 receives no gradient"),
+    "schedule": (CONV, "pjreddie", "1:1: warning: batch=1 trains on mini-batches of 1 image"),
     "batch": (
         CONV.replace("[conv", "subdivisions=2\n[conv"),
         *("pjreddie", "5:14: warning: batch=1, the default, is less than subdivisions=2"),

@@ -119,7 +119,7 @@ def test_stopbackward_is_reported_by_dialect(dialect: str, message: str, layers:
     for index, text in layers.items():
         explanation = darkparse.explain(network, index)
         assert text in str(explanation)
-        assert ("In training" in str(explanation)) == bool(text)
+        assert ("during training" in str(explanation)) == bool(text)
         assert text in (json.loads(explanation.json())["training"] or "")
         assert text in explanation.markdown()
 

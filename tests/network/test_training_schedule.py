@@ -123,7 +123,7 @@ def test_length_states_epochs_and_the_first_rates() -> None:
     ({"bach": 64}, "unknown .net. option 'bach'; did you mean batch"),
     ({"max_ratio": 2}, "pjreddie|no .net. option max_ratio"),
     ({"batch": ""}, "batch has no value"),
-    ({"burn_in": "many"}, "burn_in=many: a whole number"),
+    ({"burn_in": "many"}, "invalid value for burn_in, got 'many'"),
     ({"hue": "x"}, "hue=x"),
     ({"batch": "x"}, "batch=x"),
 ])  # fmt: skip

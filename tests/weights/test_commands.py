@@ -109,9 +109,9 @@ def test_convert_upto_writes_backbone(capsys: pytest.CaptureFixture[str]) -> Non
     [
         (
             ["small.cfg", "small.weights", "-o", "x.gguf"],
-            "x.gguf: unsupported extension '.gguf'; expected one of .weights, .safetensors",
+            "x.gguf: unsupported output format, got extension .gguf; expected one of .weights, .safetensors",
         ),
-        (["small.cfg", "small.weights", "-o", "x"], "x: missing extension; expected one of"),
+        (["small.cfg", "small.weights", "-o", "x"], "x: unsupported output format, got a name without an extension"),
         (["small.cfg", "-o", "x.pt"], "small.cfg is a cfg, but the weights are missing"),
         (
             ["small.weights", "-o", "x.pt"],

@@ -121,7 +121,7 @@ def test_load_third_party_file_that_does_not_fit_raises(model: darkparse.Darknet
     torch.save(state | {"layers.1.conv.weight": torch.zeros(4, 4)}, path)
     with pytest.raises(
         darkparse.WeightsError,
-        match=r"layers\.1\.conv\.weight , got 4×4 float32; expected 16×8×3×3 floating point "
+        match=r"layers\.1\.conv\.weight, got 4×4 float32; expected 16×8×3×3 floating point "
         r"for layer 1",
     ):
         darkparse.load(SMALL, path)

@@ -230,7 +230,7 @@ def _import_ray() -> Any:
         import ray
         import ray.data
     except ImportError:
-        raise DarkparseError("--ray needs Ray Data\nhint: pip install 'darkparse[ray]'") from None
+        raise DarkparseError("--ray requires Ray Data\nhint: pip install 'darkparse[ray]'") from None
     logging.getLogger("ray.data").setLevel(logging.ERROR)  # Ray Data warns that its progress bars are off
     ray.data.DataContext.get_current().enable_progress_bars = False
     return ray

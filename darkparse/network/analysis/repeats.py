@@ -145,8 +145,9 @@ class _RepeatFinder:
             yield first, min(count, (stop - first) // period)
 
     def _find_leaks(self, period: int, residue: int) -> dict[int, int]:
-        """Return, for each layer, the next one that is read outside its copy; copies start at multiples of the period
-        plus `residue`.
+        """Return, for each layer, the next one that is read outside its copy.
+
+        Copies start at multiples of the period plus `residue`.
         """
         leak, next_leaks = len(self.network.nodes), {}
         for index in reversed(self.span):

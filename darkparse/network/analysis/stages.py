@@ -78,7 +78,7 @@ class _StageFinder:
         return len(self.runs)
 
     def _split_deepest(self, number: int) -> None:
-        """Let the neck begin behind the last block of the deepest run."""
+        """Start the neck after the last block of the deepest run."""
         layers = self.runs[number].layers
         inside = [b for b in self.blocks if b.name not in NECK_BLOCKS and layers.start <= b.layers[0] < layers.stop]
         spans = [(b.layers[0], b.layers[-1]) for b in inside if b.layers[-1] in layers]
@@ -136,7 +136,7 @@ class _StageFinder:
             self.key_of[node.index] = self.key_of[reader.index]
 
     def _leads_aside(self, node: Node, reader: Node) -> bool:
-        """Whether others read what the layer reads, or whether it begins a bottleneck that the reader continues."""
+        """Return whether other layers read the layer's input, or its reader continues a bottleneck that it starts."""
         source = self.sources[node.inputs[0]]
         others = [r for i, s in self.sources.items() if s == source for r in (self._direct_readers(i))]
         begins = any(

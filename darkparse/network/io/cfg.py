@@ -210,7 +210,7 @@ def _list_changes(
 def _rewrite_section(
     layer: Layer | Net, parsed: Layer | Net, section: Section, dialect: Dialect, overrides: Mapping[str, str]
 ) -> str:
-    """The section's options as lines of a cfg, with new values in place of those that changed."""
+    """Format a section's options as lines of a cfg, with new values of the changed ones."""
     options = {option.key: option.text for option in reversed(section.options) if option.text}
     options = dict(reversed(options.items()))
     for keys, text in _list_changes(layer, parsed, section, dialect, overrides):

@@ -1,4 +1,4 @@
-"""Pass 4: the selected options as typed values, in an instance of each section's class."""
+"""Pass 4: conversion of the selected options to typed layers."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ T = TypeVar("T", bound=Layer | Net | Training)
 
 
 def bind_values(draft: Draft) -> None:
-    """Bind all sections; raise CfgError at the end if one has an error."""
+    """Bind all sections; raise CfgError at the end if any has an error."""
     bound: list[Any] = [selection and _bind_selection(draft, selection) for selection in draft.selections]
     if any(section is None for section in bound):
         raise draft.make_error()
@@ -36,7 +36,7 @@ def bind_values(draft: Draft) -> None:
 
 
 def replace_reorg(draft: Draft) -> None:
-    """Read `[reorg]` as `[reorg3d]` where that is requested."""
+    """Replace `[reorg]` with `[reorg3d]` if that is requested."""
     if draft.reorg not in (None, "reorg", "reorg3d"):
         raise DarkparseError(f"reorg must be 'reorg' or 'reorg3d', got {draft.reorg!r}")
     if draft.reorg == "reorg3d":
@@ -46,19 +46,19 @@ def replace_reorg(draft: Draft) -> None:
 
 def _bind_selection(draft: Draft, selection: Selection) -> Any:
     values, diagnostics = bind(selection, draft.limits)
-    # A strict reader stops at the header of a kind that it does not know, and never sees the values.
+    # A strict parser exits at the header of an unknown kind, before it reads the values.
     if not (selection.is_foreign and draft.dialect.strict_parser):
         draft.diagnostics += diagnostics
     return values
 
 
 def bind_section(section: Section, cls: type[T], dialect: Dialect) -> tuple[T | None, list[Diagnostic]]:
-    """Return a section as an instance of a class, None after an error, and the diagnostics about its values."""
+    """Bind a section to a class; return the instance, None after an error, and the diagnostics."""
     return bind(select(section, cls, dialect))
 
 
 def bind(selection: Selection, limits: Limits | None = None) -> tuple[Any, list[Diagnostic]]:
-    """Return an instance of the selection's class, None after an error, and the diagnostics about its values."""
+    """Bind a selection to its class; return the instance, None after an error, and the diagnostics."""
     values: dict[str, Any] = {}
     diagnostics: list[Diagnostic] = []
     options, is_valid = selection.options, not selection.missing
@@ -81,7 +81,7 @@ def bind(selection: Selection, limits: Limits | None = None) -> tuple[Any, list[
 def _read_value(
     item: BoundField, option: Option, dialect: Dialect, limits: Limits | None, diagnostics: list[Diagnostic]
 ) -> Any:
-    """Return an option's value and add the warnings about it. Raises CfgError if the value is not valid."""
+    """Read the value of an option and add warnings about it. Raises CfgError if the value is invalid."""
     text = option.text or ""
     try:
         value, complaint = item.read(cut_comment(option) if dialect.strict_parser else text, dialect)

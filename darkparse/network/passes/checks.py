@@ -1,4 +1,4 @@
-"""Pass 8: warnings about layers that are valid but odd, by themselves and beside each other."""
+"""Pass 8: warnings about valid layers that are probably not meant."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from darkparse.network.passes.stride_hint import find_stride_hint
 
 
 def check_nodes(draft: Draft) -> None:
-    """Check all nodes; after a fault, those that are not at fault."""
+    """Check all nodes; after an error, all except the node that caused it."""
     at_fault = draft.fault.diagnostics[0].span if draft.fault else None
     nodes = [node for node in draft.nodes if node.section.span != at_fault]
     for node in nodes:
@@ -33,14 +33,14 @@ def _collect_warnings(node: Node, nodes: Sequence[Node]) -> Iterator[Diagnostic]
 
 
 def _check_heads(nodes: Sequence[Node]) -> Iterator[Diagnostic]:
-    """Find heads with different numbers of classes, and heads behind an activation that they do not expect."""
+    """Yield warnings about heads with different numbers of classes, or after an unexpected activation."""
     first: tuple[int, Node] | None = None
     for node in nodes:
         head = node.layer
         if not isinstance(head, Head):
             continue
         first = first or (head.classes, node)
-        if head.classes != first[0]:  # the detections of all heads go into one list
+        if head.classes != first[0]:  # the detections of all heads are merged into one list
             message = (
                 f"heads have different numbers of classes, got {head.classes} here and {first[0]} in layer "
                 f"{first[1].index}"
@@ -65,7 +65,7 @@ def _check_activation(node: Node, before: Node, head: Head) -> Iterator[Diagnost
 
 
 def raise_errors(draft: Draft) -> None:
-    """Raise CfgError with all diagnostics if one is an error."""
+    """Raise CfgError with all diagnostics if any is an error."""
     if draft.fault is not None:
         raise draft.make_error(*draft.fault.diagnostics)
     if any(diagnostic.severity == "error" for diagnostic in draft.diagnostics):

@@ -1,4 +1,4 @@
-"""The value that the passes of the compiler work on."""
+"""State that the compiler's passes work on."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Draft:
-    """A network that is being compiled: each pass reads what earlier passes stored and adds its own part."""
+    """Network during compilation; each pass reads the results of earlier passes and adds its own."""
 
     config: Config
     dialect: Dialect
@@ -31,18 +31,18 @@ class Draft:
     diagnostics: list[Diagnostic] = field(default_factory=list)
     """Errors and warnings of all passes."""
     selections: list[Selection | None] = field(default_factory=list)
-    """`[net]`, then each section; None for a section of an unknown kind."""
+    """Selections of `[net]` and each section; None for a section of an unknown kind."""
     cfg_net: Net = field(init=False)
-    """`[net]` as the cfg has it."""
+    """`[net]` with the cfg's input size."""
     net: Net = field(init=False)
     """`[net]` with the requested input size."""
     layers: list[Layer] = field(default_factory=list)
     wiring: list[Wiring] = field(default_factory=list)
-    """One entry per layer, up to the first that refers to a missing layer."""
+    """References of each layer, up to the first one that refers to a missing layer."""
     nodes: list[Node] = field(default_factory=list)
-    """One per layer, up to the fault."""
+    """Node of each layer, up to the first error."""
     fault: CfgError | None = None
-    """What stopped wiring or inference."""
+    """Error that stopped wiring or inference."""
 
     def add(self, severity: str, code: str, message: str, span: Span) -> None:
         """Add an error or a warning."""
@@ -53,7 +53,7 @@ class Draft:
         return CfgError((*self.diagnostics, *more))
 
     def with_net(self, net: Net) -> Draft:
-        """Return the bound layers with another `[net]`, to be wired again."""
+        """Return a copy with another `[net]`, to be wired again."""
         draft = copy(self)
         draft.net, draft.wiring, draft.nodes, draft.fault = net, [], [], None
         return draft
@@ -61,8 +61,8 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class Wiring:
-    """Which layers a layer refers to, by absolute index; -1 is the network's input."""
+    """Absolute indices of the layers that a layer refers to; -1 is the network's input."""
 
     inputs: tuple[int, ...]
     shared_with: int | None
-    """The layer whose tensors it uses."""
+    """Layer whose tensors are shared; None without sharing."""

@@ -1,4 +1,4 @@
-"""Pass 7: the shapes of all outputs, and with them the nodes."""
+"""Pass 7: output shapes and nodes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from darkparse.syntax import Section
 
 
 def infer_shapes(draft: Draft) -> None:
-    """Make the node of each wired layer; the first fault ends the pass."""
+    """Create the node of each wired layer; the first error ends the pass."""
     try:
         if draft.limits is not None:
             _check_input(draft, draft.limits)
@@ -45,7 +45,7 @@ def _check_input(draft: Draft, limits: Limits) -> None:
 
 
 def _count_parameters(limits: Limits, node: Node, before: int) -> int:
-    """Return the number of parameters up to a layer. Raises CfgError beyond a limit."""
+    """Return the number of parameters up to a layer. Raises CfgError if it exceeds a limit."""
     num_elements = node.num_elements
     message = limits.check_node(node, num_elements, before + num_elements)
     if message is not None:
@@ -78,7 +78,7 @@ def _infer_shape(layer: Layer, section: Section, shapes: tuple[Shape, ...], dial
 
 
 def _convert_inputs(layer: Layer, section: Section, shapes: tuple[Shape, ...]) -> tuple[Shape, ...]:
-    """Return the inputs as the layer takes them: a vector passes for a map of one position where a map is needed."""
+    """Return the inputs as the layer reads them: a vector counts as a 1×1 map if the layer needs a map."""
     for position, shape in enumerate(shapes):
         if layer.needs_map and shape.layout is Layout.FLAT:
             message = f"[{section.kind}] requires a map, got a vector of {shape.size} values"
@@ -89,7 +89,7 @@ def _convert_inputs(layer: Layer, section: Section, shapes: tuple[Shape, ...]) -
 
 
 def _check_joined_maps(draft: Draft, index: int, source: int) -> None:
-    """Blame the join where a layer of maps follows a join of which Darknet keeps the length alone."""
+    """Report the join if a layer needs a map but reads a join that Darknet reduces to a vector."""
     while source >= 0 and draft.nodes[source].out_shape.layout is Layout.FLAT:
         join, kind = draft.nodes[source], draft.config.sections[index].kind
         inputs = tuple(zip(join.inputs, join.in_shapes, strict=True))
@@ -105,7 +105,7 @@ def _check_joined_maps(draft: Draft, index: int, source: int) -> None:
 
 
 def _check_shared(node: Node, owner: Node) -> None:
-    """Check that size, channels and filters match those of the layer shared with (convolutional_layer.c:545)."""
+    """Check that size, channels and filters match the layer whose weights are shared (convolutional_layer.c:545)."""
     if owner.kind != node.kind or owner.shared_with is not None:
         raise LayerError(
             f"share_index refers to layer {owner.index} [{owner.kind}], which does not have its own convolution "
@@ -133,7 +133,7 @@ def _describe_inputs(inputs: tuple[tuple[int, Shape], ...]) -> str:
 def _locate_error(
     problem: LayerError, section: Section, inputs: tuple[tuple[int, Shape], ...], nodes: list[Node]
 ) -> CfgError:
-    """Return a layer's error with its place and the places of the inputs at fault."""
+    """Return a layer's error with its location and the locations of the wrong inputs."""
     code, message = problem.code or "shape", str(problem)
     at_fault = inputs[problem.input :][:1] if problem.input is not None else ()
     if code == "sizes":
@@ -144,7 +144,7 @@ def _locate_error(
 
 
 def _make_shape_note(nodes: list[Node], source: int, shape: Shape, code: str) -> Note:
-    """Return the place that a shape comes from; the line of its channels for an error of a head."""
+    """Return a note with the origin of a shape; for an error of a head, the line that sets the channels."""
     if source < 0:
         return Note(f"the network's input is {shape}")
     section = nodes[source].section

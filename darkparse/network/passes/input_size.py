@@ -1,4 +1,4 @@
-"""Pass 5: the requested input size in place of the cfg's."""
+"""Pass 5: the requested input size."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from darkparse.syntax import Section
 
 
 def set_input_size(draft: Draft) -> None:
-    """Set `[net]` as it is compiled, with the requested input size."""
+    """Set `[net]` with the requested input size."""
     try:
         draft.net = resize_net(draft.cfg_net, draft.size, draft.config.net)
     except CfgError as problem:
@@ -21,11 +21,11 @@ def set_input_size(draft: Draft) -> None:
 
 
 def resize_net(net: Net, size: Size | None, section: Section) -> Net:
-    """Return `[net]` with another input size; None keeps its own.
+    """Return `[net]` with another input size; None keeps the cfg's.
 
     Raises:
-        CfgError: a size in the cfg is negative, or none is given.
-        DarkparseError: the size is not valid, or the network takes no image.
+        CfgError: The size in the cfg is negative or missing.
+        DarkparseError: The size is invalid, or the network does not take an image.
     """
     for key in ("height", "width", "channels", "inputs"):
         if getattr(net, key) < 0:

@@ -1,4 +1,4 @@
-"""How the readers of the forks split a line into key and value."""
+"""Splitting of a line into key and value by the parsers of the forks."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from darkparse.syntax import Option
 
 
 def is_plain(option: Option) -> bool:
-    """Return whether all readers see the value as it is written: no space in or around it, no comment."""
+    """Return whether all parsers read the value unchanged: it has no spaces and no comment."""
     text = option.text or ""
     return "#" not in text and (not option.source.is_cfg or len(text) == option.end - option.equals - 1)
 
 
 def cut_comment(option: Option) -> str:
-    """Return the value as the strict reader takes it: inner spaces stay, a comment is cut off."""
+    """Return the value as the strict parser reads it, with inner spaces but without a comment."""
     text = option.text or ""
     if is_plain(option):
         return text
@@ -20,7 +20,7 @@ def cut_comment(option: Option) -> str:
 
 
 def is_skipped(option: Option) -> bool:
-    """Return whether the line is no `key=value` to the strict reader, which skips it without a message."""
+    """Return whether the strict parser skips the line silently, because it is not `key=value`."""
     if option.text is None or option.source.text.startswith("#", option.equals + 1):
         return True
     return "#" in option.key or not option.key or option.key_span.text != option.key

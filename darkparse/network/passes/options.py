@@ -1,4 +1,4 @@
-"""Pass 1: the class of each section, the option that counts for each key, and the lines that do not count."""
+"""Pass 1: the class of each section, the option that counts for each key, and ignored lines."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from darkparse.syntax.config import NET_NAMES
 from darkparse.syntax.lookalikes import describe_lookalike, fold_lookalikes
 
 MAX_HINTS = 200
-"""Number of messages that suggest the nearest name; a file with more is not a cfg with slips."""
+"""Maximum number of messages with a suggestion, to save time for files that are not cfgs."""
 
 SlipCode = Literal["skipped", "empty-value", "duplicate", "unknown-option", "foreign-option", "no-value"]
 
@@ -32,21 +32,21 @@ class Slip:
     code: SlipCode
     option: Option
     first: Option | None = None
-    """The option that counts instead of a duplicate."""
+    """Option that counts instead of a duplicate."""
 
 
 @dataclass(slots=True)
 class Selection:
-    """A section with its class and the options that count.
+    """Section with its class and the options that count.
 
     Attributes:
-        section: the section.
-        cls: a layer class, Net or a class of training options.
-        dialect: the dialect that reads the section.
-        owner: the dialect that the class comes from where `dialect` does not support it, else `dialect`.
-        options: the option that counts for each key.
-        slips: the other lines.
-        missing: required keys without an option.
+        section: Section of the cfg.
+        cls: Layer class, Net, or class of training options.
+        dialect: Dialect that reads the section.
+        owner: Dialect that defines the class if `dialect` does not support it, else `dialect`.
+        options: Option that counts for each key.
+        slips: Other lines.
+        missing: Required keys without an option.
     """
 
     section: Section
@@ -85,7 +85,7 @@ def select_options(draft: Draft) -> None:
 
 
 def report_missing(draft: Draft, selection: Selection) -> None:
-    """Add an error for each required option that a section lacks."""
+    """Add an error for each missing required option of a section."""
     for key in selection.missing:
         draft.add("error", "missing", f"[{selection.section.kind}] requires {key}=", selection.section.span)
 
@@ -130,7 +130,7 @@ _REQUIRED: dict[type, tuple[tuple[str, ...], ...]] = {}
 
 
 def find_owner(cls: type[Any], dialect: Dialect) -> Dialect:
-    """Return the dialect whose rules hold for a class: the given one, or the nearest that supports the class."""
+    """Return the dialect whose rules apply to a class: the given one, or the nearest one that supports the class."""
     kind = f"[{cls.kind}]"
     if dialect.supports(cls.dialect, kind):
         return dialect

@@ -1,4 +1,4 @@
-"""Pass 10: for an error about shapes, the input sizes or the stride with which the network compiles."""
+"""Pass 10: hints at input sizes or strides that fix an error about shapes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from darkparse.network.passes.wiring import wire_layers
 
 
 def suggest_sizes(draft: Draft) -> None:
-    """Add a hint to an error about shapes if another input size or another stride cures it."""
+    """Add a hint to an error about shapes if another input size or stride fixes it."""
     if draft.fault is None or not draft.net.has_image:
         return
     first, *rest = draft.fault.diagnostics
@@ -33,7 +33,7 @@ def suggest_sizes(draft: Draft) -> None:
 
 
 def _find_inputs(draft: Draft, error: Diagnostic) -> list[tuple[int, Shape]]:
-    """Return index and shape of what the layer reads at which an error stands."""
+    """Return the index and shape of each input of the layer with an error."""
     start = error.span.start if error.span else 0
     index = max(i for i, section in enumerate(draft.config.sections) if section.span.start <= start)
     shapes = {-1: draft.net.input_shape} | {node.index: node.out_shape for node in draft.nodes}
@@ -56,7 +56,7 @@ def _find_hint(draft: Draft) -> str | None:
 
 
 def _infer(draft: Draft, net: Net) -> Draft:
-    """Return the draft wired and inferred with another `[net]`."""
+    """Wire and infer the draft with another `[net]`."""
     other = draft.with_net(net)
     wire_layers(other)
     infer_shapes(other)
@@ -64,10 +64,11 @@ def _infer(draft: Draft, net: Net) -> Draft:
 
 
 def _find_fitting_sizes(draft: Draft, nodes: Sequence[Node]) -> tuple[int, list[tuple[int, int]]]:
-    """Return a step whose multiples fit as input size, and the nearest fitting ones below and above.
+    """Find a step whose multiples are valid input sizes, and the nearest valid sizes below and above.
 
     Args:
-        nodes: layers that have shapes; the step grows as more layers get one.
+        draft: Draft with the error.
+        nodes: Layers with shapes; the step grows with their number.
     """
     requested, step = draft.net, 0
     while (next_step := _compute_step(draft, nodes)) > step:
@@ -84,7 +85,7 @@ def _find_fitting_sizes(draft: Draft, nodes: Sequence[Node]) -> tuple[int, list[
 
 
 def _compute_step(draft: Draft, nodes: Sequence[Node]) -> int:
-    """Return the pixels of the input that every layer's stride divides, that of the layer at fault included."""
+    """Compute the LCM of all layers' strides in input pixels, including the layer with the error."""
     fields = compute_receptive_fields(tuple(nodes), draft.cfg_net.input_shape)
     jumps = [axis.jump.numerator for field in fields for axis in field if axis.jump]
     index = len(nodes)

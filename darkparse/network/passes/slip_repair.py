@@ -1,4 +1,4 @@
-"""Pass 9: an error of a head that a slip in the text causes names the slip before any other remedy."""
+"""Pass 9: add the slip in the text that explains an error of a head to the message."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from darkparse.syntax import Option, Section, parse
 from darkparse.syntax.lookalikes import describe_lookalike, fold_lookalikes
 
 _SPACE_IN_LIST = re.compile(r"(?<=[0-9.])[ \t]+(?=[+-]?[0-9.])")
-"""A space between two numbers, which Darknet deletes."""
+"""Space between two numbers, which Darknet deletes."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Repair:
-    """A line as it was probably meant."""
+    """Correction of a line."""
 
     option: Option
     text: str
@@ -33,7 +33,7 @@ class _Repair:
 
 
 def blame_slips(draft: Draft) -> None:
-    """Replace the remedies in an error of a head where lists without commas or foreign characters explain it."""
+    """Replace the remedies in an error of a head if missing commas or foreign characters explain it."""
     index = len(draft.nodes)
     if draft.fault is None or draft.fault.diagnostics[0].code != "head":
         return
@@ -80,7 +80,7 @@ def _find_repairs(section: Section) -> Iterator[_Repair]:
 
 
 def _rebind(draft: Draft, index: int, repairs: list[_Repair]) -> Layer | None:
-    """Return a layer bound from its section with the repaired lines."""
+    """Bind a layer from its section with the corrected lines."""
     section, texts = draft.config.sections[index], {repair.option: repair.text for repair in repairs}
     lines = [texts.get(option, option.span.text) for option in section.options]
     text = "\n".join(("[net]", f"[{section.kind}]", *lines, ""))

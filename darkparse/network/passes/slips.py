@@ -1,4 +1,4 @@
-"""Pass 2: a warning for each line that a lenient reader passes over; the strict one is in `strict_rules`."""
+"""Pass 2: warnings about lines that a lenient parser ignores; `strict_rules` is for the strict parser."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from darkparse.syntax.lookalikes import describe_lookalike, fold_lookalikes
 
 
 def warn_about_slips(draft: Draft) -> None:
-    """Say what the dialect's reader does with each line that it does not use."""
+    """Add a warning for each line that the dialect's parser ignores."""
     if draft.dialect.strict_parser:
         return
     for selection in draft.selections:
@@ -31,7 +31,7 @@ def warn_about_slips(draft: Draft) -> None:
 
 
 def make_warning(draft: Draft, selection: Selection, slip: Slip) -> Diagnostic:
-    """Return the warning about a slip of a lenient reader."""
+    """Make the warning about a line that a lenient parser ignores."""
     key, kind, span = slip.option.key, selection.section.kind, slip.option.span
     match slip.code:
         case "empty-value":
@@ -51,7 +51,7 @@ def make_warning(draft: Draft, selection: Selection, slip: Slip) -> Diagnostic:
 
 
 def suggest_option(draft: Draft, selection: Selection, slip: Slip) -> str:
-    """Return a hint at the option that was meant; empty in a file with many diagnostics."""
+    """Suggest the option that was meant; empty in a file with many diagnostics."""
     if len(draft.diagnostics) > MAX_HINTS:
         return ""
     option, known = slip.option, get_known_keys(selection.cls)

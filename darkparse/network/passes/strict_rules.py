@@ -1,4 +1,4 @@
-"""Pass 3: the places where a strict reader ends the program though the others go on (hank-ai darknet_cfg.cpp)."""
+"""Pass 3: errors where a strict parser exits although other forks continue (hank-ai darknet_cfg.cpp)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from darkparse.syntax import Config, Option, Section
 from darkparse.syntax.config import NET_NAMES
 
 LIST_OPTIONS = frozenset(["layers", "mask", "anchors", "counters_per_class", "steps", "scales", "seq_scales"])
-"""Numbers with anything between: nothing in them is refused; `[shortcut] from` is one too (find_int_array)."""
+"""Options with a list of numbers, which accept any separator, like `[shortcut] from` (find_int_array)."""
 FILE_OPTIONS = frozenset({"map", "tree"})
 CHOICES = {
     "activation": tuple(ACTIVATIONS),
@@ -33,14 +33,14 @@ CHOICES = {
     "weights_normalization": ("none", "relu", "avg_relu", "softmax"),
     "type": ("sse", "masked", "smooth"),
 }
-"""Of the options that take a name (darknet_enums.cpp); those of policy= are the dialect's. All others take a number."""
+"""Valid names of options (darknet_enums.cpp); the dialect lists those of policy=. Other options are numbers."""
 OPTION_POLICIES = {
     "step": ("step", "sigmoid"),
     "scale": ("step",),
     "gamma": ("exp", "sigmoid"),
     **dict.fromkeys(("steps", "scales", "seq_scales"), ("steps", "sgdr")),
 }
-"""The policies with which an option of `[net]` is read: with any other its line is unused (parse_net_section)."""
+"""Policies with which an option of `[net]` is read; with others its line is unused (parse_net_section)."""
 ADAM_OPTIONS = frozenset({"B1", "B2", "eps"})
 _NUMBER = re.compile(r"-?\.?[0-9][-.0-9]*")
 _SET_IN_COMMENT = re.compile(r"[ \t]*(;[^#= \t]*[ \t]*=[ \t]*[^#\r\n]+)")
@@ -59,7 +59,7 @@ STRICT_RULES: tuple[Rule, ...] = (
 
 
 def apply_strict_rules(draft: Draft) -> None:
-    """Add an error for each place where a strict reader stops; none of them keeps later passes from running."""
+    """Add an error for each place where a strict parser exits; later passes still run."""
     if not draft.dialect.strict_parser:
         return
     for selection in draft.selections:
@@ -71,7 +71,7 @@ def apply_strict_rules(draft: Draft) -> None:
 
 
 def _check_selection(draft: Draft, selection: Selection) -> None:
-    """Check the header and each line of a section; after an unknown header no line is read."""
+    """Check the header and each line of a section; lines after an unknown header are not read."""
     section, dialect = selection.section, selection.dialect
     if selection.is_foreign:
         draft.diagnostics.append(_make_refusal(dialect, f"unsupported section [{section.kind}]", section.span))
@@ -108,7 +108,7 @@ def _get_policy(section: Section) -> str:
 
 
 def _find_fault(section: Section, option: Option, dialect: Dialect) -> str | None:
-    """Return why the program ends at a known option, or None."""
+    """Return why the parser exits at a known option; None if it does not."""
     key, value, policy = option.key, cut_comment(option), _get_policy(section)
     if section.kind in NET_NAMES and policy not in OPTION_POLICIES.get(key, (policy,)):
         return f"unused option, {key}= is only read with policy={' or '.join(OPTION_POLICIES[key])}"
@@ -130,7 +130,7 @@ def _find_fault(section: Section, option: Option, dialect: Dialect) -> str | Non
 
 
 def _check_section(section: Section, dialect: Dialect) -> Iterator[Diagnostic]:
-    """Check the spelling of a header, and the options that need each other."""
+    """Check the spelling of a header and options that depend on each other."""
     name = section.span.text.strip()[1:].rpartition("]")[0]
     if name != section.kind:
         yield _make_refusal(dialect, f"unknown section [{truncate(name)}]; remove the spaces", section.span)
@@ -150,7 +150,7 @@ def _check_comments(config: Config, dialect: Dialect) -> Iterator[Diagnostic]:
 
 
 def check_size_step(draft: Draft) -> Iterator[Diagnostic]:
-    """Check the input size against the last layer (create_network)."""
+    """Check that the input size suits the last layer (create_network)."""
     net, dialect, last = draft.net, draft.dialect, draft.nodes[-1].kind
     step = dialect.head_step
     if last in dialect.stepped_heads and (net.height % step or net.width % step):

@@ -1,4 +1,4 @@
-"""The stride of an upsample, or of a reorg, with which maps of two sizes meet."""
+"""Suggestion of a stride with which joined maps have the same size."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ Size = tuple[int, int]
 
 
 def find_stride_hint(inputs: Sequence[tuple[int, Shape]], nodes: Sequence[Node]) -> str:
-    """Return the hint as the end of a sentence; empty where no stride makes the inputs meet.
+    """Suggest a stride that gives all inputs the same size, as the end of a sentence; empty without one.
 
     Args:
-        inputs: index and shape of each layer that is joined.
-        nodes: the layers before the join.
+        inputs: Index and shape of each joined layer.
+        nodes: Layers before the join.
     """
     for source, shape in inputs:
         targets = {(other.h, other.w) for index, other in inputs if index != source and other.is_map}
@@ -29,7 +29,7 @@ def find_stride_hint(inputs: Sequence[tuple[int, Shape]], nodes: Sequence[Node])
 
 
 def _find_resizers(source: int, nodes: Sequence[Node]) -> Iterator[Node]:
-    """Yield the upsample or reorg that a map comes from, through layers that keep its size."""
+    """Yield the upsample or reorg layer that determines a map's size, if any."""
     while source >= 0:
         node = nodes[source]
         if node.layer.role in ("upsample", "reorg"):

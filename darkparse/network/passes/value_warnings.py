@@ -1,4 +1,4 @@
-"""Warnings about values that Darknet does not read as they look."""
+"""Warnings about values that Darknet reads differently from what they look like."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from darkparse.syntax import Option
 from darkparse.syntax.lookalikes import describe_lookalike
 
 _JOINED_DIGITS = re.compile(r"[+-]?[0-9.]+(?:[ \t]+[0-9.]+)+")
-"""Numbers with only spaces between them, which Darknet reads as one."""
+"""Numbers separated by spaces only, which Darknet reads as one number."""
 
 
 def find_value_warnings(
     item: BoundField, option: Option, value: Any, complaint: str | None, dialect: Dialect
 ) -> list[Diagnostic]:
-    """Return the warnings about a value that is not plain, or about which its reader complains."""
+    """Return the warnings about a value with spaces, a comment or a complaint of its reader."""
     is_word = isinstance(value, (str, PurePath))
     if dialect.strict_parser:
         return [_make_cut_comment_warning(option)] if is_word and "#" in (option.text or "") else []

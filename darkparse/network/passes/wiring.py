@@ -1,4 +1,4 @@
-"""Pass 6: the layers that each layer refers to."""
+"""Pass 6: references between layers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def wire_layers(draft: Draft) -> None:
 
 
 def _find_missing(wiring: Wiring, index: int) -> int | None:
-    """Return the first reference that is to no layer before this one; the first layer reads the network's input."""
+    """Return the first reference that does not lead to an earlier layer; the first layer reads the network's input."""
     for source in wiring.inputs:
         if not (0 <= source < index or source == -1 == index - 1):
             return source

@@ -68,14 +68,14 @@ class Graph:
         return [reader for reader in self.items for source in reader.inputs if source is item]
 
     def replace(self, old: Item, new: Item) -> None:
-        """Let every reader of a layer read another one, and remove the layer."""
+        """Redirect all readers of a layer to another one, and remove the layer."""
         for reader in self.items:
             if reader is not new:
                 reader.inputs = [new if source is old else source for source in reader.inputs]
         self.items.remove(old)
 
     def insert_after(self, item: Item, new: Item) -> None:
-        """Put a layer behind another one, which every reader then reads instead."""
+        """Insert a layer after another one, and redirect all readers to it."""
         for reader in self.items:
             reader.inputs = [new if source is item else source for source in reader.inputs]
         new.inputs = [item]
@@ -97,7 +97,7 @@ class Numbered:
 
 
 def number_items(items: Iterable[Item]) -> list[Numbered]:
-    """Put layers in the order of a cfg, with a route where a layer does not read the previous layer."""
+    """Arrange layers in the order of a cfg, with a route where a layer does not read the previous layer."""
     numbered: list[Numbered] = []
     numbers: dict[Item, int] = {}
     previous: Item | None = None

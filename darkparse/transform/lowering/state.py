@@ -75,7 +75,7 @@ class State:
         return cls(file, own)
 
     def has(self, index: int, part: str) -> bool:
-        """Whether a layer has an array."""
+        """Return whether a layer has an array."""
         return f"{PREFIX}{index}.{part}" in self.arrays
 
     def take(self, index: int, section: Section, part: str, shape: tuple[int, ...]) -> tuple[str, Values]:

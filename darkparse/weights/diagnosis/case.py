@@ -137,7 +137,7 @@ class FileMismatch(Mismatch):
         return network.stored_floats
 
     def find_evidence(self, network: Network) -> bool | None:
-        """Whether every variance is in range when the file is read for a network; None if it has none."""
+        """Return whether all variances are in range if the file is read for a network; None without variances."""
         return is_plausible(self.file.block, compute_layout(network))
 
     def is_fit(self, network: Network) -> bool:

@@ -81,8 +81,12 @@ def _is_negative_variance(row: ReportRow) -> bool:
 
 
 def is_plausible(floats: memoryview[float], entries: tuple[Entry, ...]) -> bool | None:
-    """Whether all variances that a file's floats hold whole are finite and not below 0, read by a layout;
-    None without any."""
+    """Return whether all complete variances are finite and not negative; None without variances.
+
+    Args:
+        floats: Floats of the file.
+        entries: Layout of the file.
+    """
     variances = [floats[e.start : e.end] for e in entries if e.tensor.role == "variance" and e.end <= len(floats)]
     if not variances:
         return None

@@ -1,0 +1,72 @@
+"""Docstrings of functions start with an imperative verb, those of properties with a noun phrase."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+
+VERBS = frozenset(
+    """
+Accept Add Allocate Append Apply Arrange Assign Average Bind Block Blur Build Call Change Check Choose Clear Clip
+Collapse Collect Combine Compare Compile Compute Concatenate Connect Convert Convolve Copy Count Create Crop Declare
+Decode Decorate Delete Demonstrate Describe Detect Determine Divide Do Draw Emit Enclose Encode End Escape Estimate
+Evaluate Expand Explain Export Extend Find Fit Flatten Fold Format Gather Generate Get Group Handle Inline Insert
+Invert Join Keep Kill Lay List Load Lock Lower Make Map Match Measure Merge Modify Move Multiply Name Normalize Open
+Pad Parse Place Prefix Prepare Prepend Prevent Print Raise Read Redirect Refuse Register Reinterpret Release Remove
+Rename Render Reorder Repeat Replace Report Reset Reshape Resize Resolve Restore Return Rewrite Run Sample Save Scale
+Select Set Shift Shorten Show Shrink Slice Sort Split Start Stop Store Subtract Suggest Sum Summarize Take Trace Train
+Transform Update Warn Wire Wrap Write Yield
+""".split()
+)
+"""First words of function docstrings. Add a verb here if no other one fits."""
+PROPERTIES = {"property", "cached_property"}
+FILES = sorted((ROOT / "darkparse").rglob("*.py"))
+
+
+def iterate_docstrings(tree: ast.AST) -> Iterator[tuple[ast.FunctionDef | ast.AsyncFunctionDef, str]]:
+    """Yield each function that has a docstring, and the docstring."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and (docstring := ast.get_docstring(node)):
+            yield node, docstring
+
+
+def is_property(function: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    """Return whether a function is decorated as a property."""
+    return any(isinstance(name, ast.Name) and name.id in PROPERTIES for name in function.decorator_list)
+
+
+def find_wrong_starts(source: str) -> list[str]:
+    """Return the line and the first word of each docstring that does not start as it should."""
+    wrong = []
+    for function, docstring in iterate_docstrings(ast.parse(source)):
+        word = docstring.split()[0].strip(".,:;")
+        if (word in ("Return", "Returns")) if is_property(function) else (word not in VERBS):
+            wrong.append(f"line {function.lineno}, {function.name}: {word}")
+    return wrong
+
+
+def name_file(path: Path) -> str:
+    return path.relative_to(ROOT / "darkparse").as_posix()
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_file)
+def test_function_docstrings_start_with_a_verb(path: Path) -> None:
+    assert find_wrong_starts(path.read_text("utf-8")) == []
+
+
+@pytest.mark.parametrize(
+    ("source", "num_wrong"),
+    [
+        ('def f():\n    """Return the shape."""\n', 0),
+        ('def f():\n    """The shape of the layer."""\n', 1),
+        ('class A:\n    @property\n    def f(self):\n        """Shape of the layer."""\n', 0),
+        ('class A:\n    @property\n    def f(self):\n        """Return the shape."""\n', 1),
+    ],
+)
+def test_wrong_start_of_docstring_is_found(source: str, num_wrong: int) -> None:
+    assert len(find_wrong_starts(source)) == num_wrong
