@@ -10,8 +10,7 @@ import pytest
 
 from tests.conftest import ROOT
 
-VERBS = frozenset(
-    """
+VERBS = """
 Accept Add Allocate Append Apply Arrange Assign Average Bind Block Blur Build Call Change Check Choose Clear Clip
 Collapse Collect Combine Compare Compile Compute Concatenate Connect Convert Convolve Copy Count Create Crop Declare
 Decode Decorate Delete Demonstrate Describe Detect Determine Divide Do Draw Emit Enclose Encode End Escape Estimate
@@ -21,8 +20,7 @@ Pad Parse Place Prefix Prepare Prepend Prevent Print Raise Read Redirect Refuse 
 Rename Render Reorder Repeat Replace Report Reset Reshape Resize Resolve Restore Return Rewrite Run Sample Save Scale
 Select Set Shift Shorten Show Shrink Slice Sort Split Start Stop Store Subtract Suggest Sum Summarize Take Trace Train
 Transform Update Warn Wire Wrap Write Yield
-""".split()
-)
+"""
 """First words of function docstrings. Add a verb here if no other one fits."""
 PROPERTIES = {"property", "cached_property"}
 FILES = sorted((ROOT / "darkparse").rglob("*.py"))
@@ -45,7 +43,7 @@ def find_wrong_starts(source: str) -> list[str]:
     wrong = []
     for function, docstring in iterate_docstrings(ast.parse(source)):
         word = docstring.split()[0].strip(".,:;")
-        if (word in ("Return", "Returns")) if is_property(function) else (word not in VERBS):
+        if (word in ("Return", "Returns")) if is_property(function) else (word not in VERBS.split()):
             wrong.append(f"line {function.lineno}, {function.name}: {word}")
     return wrong
 
