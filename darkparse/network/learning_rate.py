@@ -37,9 +37,9 @@ def compute_rate(net: NetTraining, batch: int) -> float:
 def find_missing_options(net: NetTraining) -> str:
     """Return what the policy requires and the cfg does not give; empty if nothing is missing."""
     requirements = {
-        "steps": (len(net.scales) >= len(net.steps) > 0, "steps, and a number of scales for each"),
+        "steps": (len(net.scales) >= len(net.steps) > 0, "steps= and one scales= value per step"),
         "poly": (net.max_batches > 0, "max_batches"),
-        "sgdr": (_get_sgdr_cycle(net) > 0 and net.sgdr_mult > 0, "max_batches, or sgdr_cycle"),
+        "sgdr": (_get_sgdr_cycle(net) > 0 and net.sgdr_mult > 0, "max_batches= or sgdr_cycle="),
     }
     is_met, requirement = requirements.get(net.policy, (True, ""))
     return "" if is_met else requirement

@@ -234,7 +234,7 @@ def test_detect_into_directory_in_use_exits_2(
     with lock_directory(out, "--out", DarkparseError):
         assert run("detect", *model, shots, "--out", out) == 2
         assert (
-            f"{out} is locked by process {os.getpid()}\nhint: wait until it ends or choose another --out"
+            f"{out} is locked by process {os.getpid()} hint: wait until it ends or choose another --out"
             in capsys.readouterr().err.replace("\n", " ")
         )
     assert run("detect", *model, shots, "--out", out, "--save", "csv") == 0
@@ -293,7 +293,7 @@ def test_find_sources_expands_urls(shots: Path, tmp_path: Path) -> None:
     ]
     assert read(found[0].name)["bytes"] == (shots / "a" / "00.png").read_bytes()
     assert "Protocol not known" in read("nothing://x/a.png")["problem"]
-    for url, message in ((f"{shots.as_uri()}/*.gif", "no pictures there"), ("nothing://x/", "Protocol not known")):
+    for url, message in ((f"{shots.as_uri()}/*.gif", "no images there"), ("nothing://x/", "Protocol not known")):
         with pytest.raises(DarkparseError, match=message):
             find_sources([url])
 

@@ -96,7 +96,7 @@ def test_draw_returns_copy_and_keeps_pixels(detector: Detector) -> None:
     assert np.array_equal(pixels, before)
     assert drawn.size == (90, 80)
     assert not np.array_equal(np.asarray(drawn), before)
-    with pytest.raises(ValueError, match="needs the image"):
+    with pytest.raises(ValueError, match="pass the image"):
         detector.detect(pixels).draw()
 
 
@@ -237,7 +237,7 @@ def test_detector_resize_follows_dialect_and_cfg(tmp_path: Path) -> None:
     assert Detector.load(cfg, weights, dialect="alexeyab").resize == "letterbox"
     with pytest.raises(darkparse.DarkparseError, match="for classifiers"):
         Detector.load(cfg, weights, resize="crop")
-    with pytest.raises(darkparse.DarkparseError, match="choose one of letterbox, stretch, crop"):
+    with pytest.raises(darkparse.DarkparseError, match="expected one of letterbox, stretch, crop"):
         Detector.load(cfg, weights, resize="squash")
 
 
@@ -297,7 +297,7 @@ def test_detection_settings_out_of_range_raise(detector: Detector) -> None:
     for fields in wrong:
         with pytest.raises(darkparse.DarkparseError, match=f"{next(iter(fields))} is "):
             darkparse.DetectionSettings(**fields)
-    with pytest.raises(darkparse.DarkparseError, match="threshold is "):
+    with pytest.raises(darkparse.DarkparseError, match="threshold must be "):
         detector.detect(picture(0), threshold=25)
     with pytest.raises(darkparse.DarkparseError, match="stream takes several images; detect takes one"):
         next(detector.stream("dog.png"))
@@ -328,7 +328,7 @@ def test_detect_with_untrained_network_warns(tmp_path: Path) -> None:
     cfg, weights = darkparse.compile("yolov3-tiny", size=96), tmp_path / "fresh.weights"
     torch.manual_seed(0)
     darkparse.save_weights(darkparse.build(cfg, initialize=True), weights)
-    with pytest.warns(darkparse.DarkparseWarning, match="this image: .* is this network trained"):
+    with pytest.warns(darkparse.DarkparseWarning, match="this image: .* is the network trained"):
         found = Detector.load("yolov3-tiny", weights, size=224).detect(picture(0), threshold=0.2)
     (remark,) = found.warnings
     assert remark.endswith(" boxes above the threshold; is the network trained?")
@@ -342,5 +342,5 @@ def test_detector_load_of_container_needs_no_cfg(tmp_path: Path) -> None:
     darkparse.save(darkparse.load(cfg, weights), tmp_path / "tiny.npz")
     shot = picture(0)
     assert rows(Detector.load(tmp_path / "tiny.npz").detect(shot)) == rows(Detector.load(cfg, weights).detect(shot))
-    with pytest.raises(darkparse.DarkparseError, match="a detector needs weights"):
+    with pytest.raises(darkparse.DarkparseError, match="a detector requires weights"):
         Detector.load(cfg)

@@ -233,7 +233,7 @@ def test_engine_with_unsupported_option_raises(tmp_path: Path) -> None:
         Detector.load(cfg, weights, engine="tensorrt")
     with pytest.raises(darkparse.DarkparseError, match="use engine torch for another device or dtype"):
         Detector.load(cfg, weights, engine="onnxruntime", device="cuda")
-    with pytest.raises(darkparse.NoWeightsError, match="needs weights"):
+    with pytest.raises(darkparse.NoWeightsError, match="requires weights"):
         Detector.load(cfg, engine="onnxruntime")
     with pytest.raises(darkparse.DarkparseError, match="engine onnxruntime; use engine torch"):
         _ = Detector.load(cfg, weights, engine="onnxruntime").model

@@ -266,7 +266,7 @@ def test_detect_channels_bgr_swaps_channels(
     assert list(detector.detect(frame, bgr)) == want
     assert list(detector.detect(torch.from_numpy(frame).movedim(2, 0), bgr)) == want
     assert list(detector.detect(Image.fromarray(pixels), bgr)) == want
-    with pytest.raises(DarkparseError, match="channels is one of rgb, bgr, not 'gbr'"):
+    with pytest.raises(DarkparseError, match="channels must be one of rgb, bgr, got 'gbr'"):
         detector.detect(frame, darkparse.DetectionSettings(channels="gbr"))  # type: ignore[arg-type]
     np.save(tmp_path / "a.npy", frame)
     assert run("detect", *model, tmp_path / "a.npy", "--channels", "bgr") == 0

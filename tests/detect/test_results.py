@@ -266,7 +266,7 @@ def test_onnx_nms_with_classes_detects_only_these(tmp_path: Path, image: Path) -
     ("options", "message"),
     [
         (["--classes", "bird", "--heads", "nms"], "unknown class 'bird'"),
-        (["--classes", "dog"], "--classes and --names require --heads nms"),
+        (["--classes", "dog"], "--classes requires --heads nms"),
     ],
 )
 def test_convert_command_with_classes_that_do_not_apply_exits_2(

@@ -351,5 +351,5 @@ def test_read_annotations_matches_images_by_path_before_name(tmp_path: Path) -> 
     annotations = read_annotations(tmp_path / "labels", tmp_path / "images", ["a", "b"])
     assert [truth.image.parent.name for truth in annotations.truths] == ["train", "val"]
     (tmp_path / "labels" / "val" / "1.txt").rename(tmp_path / "labels" / "1.txt")
-    with pytest.raises(darkparse.DarkparseError, match="2 pictures have this name"):
+    with pytest.raises(darkparse.DarkparseError, match="2 images have this name"):
         read_annotations(tmp_path / "labels", tmp_path / "images", ["a", "b"])

@@ -231,7 +231,7 @@ def test_compare_command_exits_by_first_difference(tmp_path: Path, capsys: pytes
     assert run([*arguments, str(bad), "--json"]) == 1
     assert json.loads(capsys.readouterr().out)["first"] == 1
     for wrong, message in (
-        (other, "names no layer"),
+        (other, "does not name a layer"),
         (tmp_path / "none.npz", "does not exist"),
         (cfg, "expected an .npz file"),
     ):

@@ -73,22 +73,28 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "class-names": (
         lambda f: write(f / "my.names", "cat\n"),
-        "my.data:1:11: error: 1 by names =, 2 by classes =, 2 by",
+        "my.data:1:11: error: 1 from names =, 2 from classes =, 2 from",
     ),
     "no-picture": (
         lambda f: (f / "1.png").unlink(),
-        "train.txt:2:1: error: 1 of 10 pictures: the image does not exist",
+        "train.txt:2:1: error: 1 of 10 images: the image does not exist",
     ),
-    "bad-picture": (lambda f: write(f / "1.png", "no"), "train.txt:2:1: error: 1 of 10 pictures: this is no picture"),
-    "no-label": (lambda f: (f / "9.txt").unlink(), "valid.txt:2:1: warning: 1 of 10 pictures ("),
-    "label-elsewhere": (elsewhere, "train.txt:4:1: error: 1 of 10 pictures ("),
-    "label-line": (lambda f: write(f / "5.txt", SOUND + "0 .5 .5\n"), "5.txt:3:1: error: 1 of 10 pictures: a label's"),
+    "bad-picture": (
+        lambda f: write(f / "1.png", "no"),
+        "train.txt:2:1: error: 1 of 10 images: the file is not an image",
+    ),
+    "no-label": (lambda f: (f / "9.txt").unlink(), "valid.txt:2:1: warning: 1 of 10 images ("),
+    "label-elsewhere": (elsewhere, "train.txt:4:1: error: 1 of 10 images ("),
+    "label-line": (
+        lambda f: write(f / "5.txt", SOUND + "0 .5 .5\n"),
+        "5.txt:3:1: error: 1 of 10 images: a line of a label file",
+    ),
     "label-class": (
         lambda f: write(f / "5.txt", SOUND + "2 .5 .5 .1 .1\n"),
-        "5.txt:3:1: error: 1 of 21 objects: there",
+        "5.txt:3:1: error: 1 of 21 objects: the class",
     ),
     "box-outside": (lambda f: write(f / "6.txt", "0 .9 .5 .3 .3\n"), "6.txt:1:1: warning: 1 of 19 objects: the box "),
-    "box-size": (lambda f: write(f / "6.txt", SOUND + "1 .9 .5 0 .3"), "6.txt:3:1: warning: 1 of 21 objects: a box "),
+    "box-size": (lambda f: write(f / "6.txt", SOUND + "1 .9 .5 0 .3"), "6.txt:3:1: warning: 1 of 21 objects: the box "),
     "box-tiny": (
         lambda f: write(f / "6.txt", SOUND + "1 .9 .5 .03 .3"),
         "6.txt:3:1: warning: 1 of 21 objects: the box ",
@@ -99,7 +105,7 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "overlap": (
         lambda f: line(f / "valid.txt", 1, f"{f}/2.png"),
-        "valid.txt:1:1: warning: 1 of 10 pictures: the picture",
+        "valid.txt:1:1: warning: 1 of 10 images: the image is in both",
     ),
 }
 
@@ -132,7 +138,7 @@ def test_check_decode_finds_truncated_image(tmp_path: Path, suffix: str, capsys:
     assert told["decoded"]
     (finding,) = told["findings"]
     assert (finding["code"], finding["line"]) == ("bad-picture", 6)
-    assert finding["message"].startswith(f"1 of 10 pictures ({path}: ")
+    assert finding["message"].startswith(f"1 of 10 images ({path}: ")
 
 
 def _status(*arguments: str) -> int:
@@ -181,7 +187,7 @@ def test_check_data_of_binary_label_reports_line(tmp_path: Path) -> None:
     found = check_data(DataFile.read(tmp_path / "my.data")).diagnostics
     assert [(one.code, len(one.notes)) for one in found] == [("label-line", 1)]
     assert found[0].message.startswith(
-        f"2 of 10 pictures ({tmp_path}/4.txt: not a UTF-8 text file): a line of a label file"
+        f"2 of 10 images ({tmp_path}/4.txt: not a UTF-8 text file): a line of a label file"
     )
 
 
@@ -201,7 +207,7 @@ def test_check_data_of_classifier_reports_paths_without_one_label(tmp_path: Path
     write(tmp_path / "c.data", "classes=2\ntrain=list\nlabels=labels\n")
     checked = check_data(DataFile.read(tmp_path / "c.data"))
     assert [one.code for one in checked.diagnostics] == ["path-label"]
-    assert checked.diagnostics[0].message.startswith("2 of 4 pictures (0 labels in it): a classifier's picture")
+    assert checked.diagnostics[0].message.startswith("2 of 4 images (0 labels in it): the path of a classifier's image")
 
 
 def test_check_data_chooses_dialect_that_finds_labels(tmp_path: Path) -> None:

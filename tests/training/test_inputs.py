@@ -53,12 +53,13 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def fails(capsys: pytest.CaptureFixture[str], *options: str) -> str:
-    """Return the last line of what a training prints that ends with status 2."""
+    """Return the error of a training that ends with status 2: its last line, and a hint after it."""
     with pytest.raises(SystemExit) as stop:
         main(["train", "a.data", "tiny.cfg", "--batches", "1", "--workers", "0", *options])
     assert stop.value.code == 2
     assert not Path("backup/tiny.backup").exists()
-    return capsys.readouterr().err.splitlines()[-1]
+    error = capsys.readouterr().err.rpartition("darkparse: error: ")
+    return "".join(error[1:]).rstrip("\n")
 
 
 @pytest.mark.parametrize("number", ["1" * 400, "1" * 5000, "-" + "1" * 40, "1e400", "0x1", "nan", str(10**6)])
@@ -94,9 +95,9 @@ def test_backup_that_is_a_file_is_reported_before_first_batch(folder: Path, caps
                                                  "finds labels/0.txt"),
     ("pjreddie", "images/0.bmp", "images/0.txt", "labels/0.bmp does not exist\nhint: use --dialect alexeyab, which "
                                                  "finds images/0.txt"),
-    ("alexeyab", "x/images/y/0.png", "x/labels/y/0.txt", "--dialect pjreddie finds x/labels/y/0.txt"),
+    ("alexeyab", "x/images/y/0.png", "x/labels/y/0.txt", "use --dialect pjreddie, which finds x/labels/y/0.txt"),
     ("pjreddie", "photos/0.jpeg", "labels/0.txt", "an empty file marks an image without objects"),
-    ("pjreddie", "photos/0.bmp", "photos/0.txt", "--dialect alexeyab finds photos/0.txt"),
+    ("pjreddie", "photos/0.bmp", "photos/0.txt", "use --dialect alexeyab, which finds photos/0.txt"),
     ("alexeyab", "0.png", "other.txt", "0.txt does not exist\nhint: an empty file marks an image without objects"),
 ])  # fmt: skip
 def test_training_without_any_label_stops_before_first_batch(

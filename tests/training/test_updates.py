@@ -181,7 +181,7 @@ def test_adam_step_continues_in_alexeyab() -> None:
         (_network(net="policy=steps\nsteps=3,4\nscales=.1"), "one scales= value per step"),
         (_network(net="policy=poly"), "max_batches"),
         (_network(net="momentum=x"), "expected a number"),
-        (_network().replace("[cost]", "[contrastive]"), "is not trained here"),
+        (_network().replace("[cost]", "[contrastive]"), "cannot be trained"),
         (_network().replace("[cost]", ""), "no layer with a loss"),
     ],
 )

@@ -201,7 +201,7 @@ def test_layout_graphviz_scales_with_dpi() -> None:
     diagrams = [darkparse.draw("yolov3-tiny", layout="graphviz", dpi=dpi) for dpi in (72, 144)]
     low, high = (int.from_bytes(diagram.data("png")[16:20], "big") for diagram in diagrams)
     assert high == pytest.approx(2 * low, abs=2)
-    with pytest.raises(darkparse.DarkparseError, match="pixels; lower --dpi"):
+    with pytest.raises(darkparse.DarkparseError, match="pixels\nhint: lower --dpi"):
         darkparse.draw("yolov4", layout="graphviz", dpi=1200).data("png")
 
 

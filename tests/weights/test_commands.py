@@ -44,7 +44,7 @@ def test_weights_command_prints_layout(capsys: pytest.CaptureFixture[str]) -> No
     rows = [line.split() for line in out.splitlines() if line.strip().startswith("L")]
     assert rows[5] == ["L1", "convolutional", "14", "norm.bias", "16", "16", "1,012"]
     assert sum(int(row[5].replace(",", "")) for row in rows) == NET.stored_floats
-    assert f"small needs {len(weights(NET)):,} bytes" in out
+    assert f"small requires {len(weights(NET)):,} bytes" in out
 
 
 def test_weights_command_of_fitting_file_reports_fit(capsys: pytest.CaptureFixture[str]) -> None:

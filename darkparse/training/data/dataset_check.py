@@ -76,7 +76,7 @@ class _Tally:
         """Yield one diagnostic per code, with its locations, its count and the total."""
         source = lru_cache(2 * MAX_PLACES)(_source)  # many findings are in the same list
         for code, count in self.counts.items():
-            total, noun = totals.get(code, totals["object" if code in OBJECT_CODES else "picture"])
+            total, noun = totals.get(code, totals["object" if code in OBJECT_CODES else "image"])
             spans = [(_line(source(path), line), detail and f" ({detail})") for path, line, detail in self.places[code]]
             message = f"{count:,} of {pluralize(total, noun)}{spans[0][1]}: {remedy(code)}"
             notes = tuple(Note(f"also here{said}", span) for span, said in spans[1:])
@@ -210,7 +210,7 @@ def _check_images(
                     tally.add("label-line", path, image.line, str(problem))
         if num_labels and not report.objects and key == "train" and "label-line" not in tally.counts:
             tally.add("no-object", path, 1)
-    totals = {"object": (report.objects, "object"), "picture": (report.images, "picture"), "no-object": (1, "list")}
+    totals = {"object": (report.objects, "object"), "image": (report.images, "image"), "no-object": (1, "list")}
     warnings = WARNING_CODES if report.dialect.training.needs_labels else WARNING_CODES | {"no-label"}
     report.diagnostics += tally.findings(totals, warnings)
 
