@@ -295,7 +295,7 @@ def test_detection_settings_out_of_range_raise(detector: Detector) -> None:
     wrong: tuple[dict[str, Any], ...]
     wrong = {"threshold": 25}, {"threshold": float("nan")}, {"nms": -1}, {"hierarchy": "0.5"}, {"top": 0}
     for fields in wrong:
-        with pytest.raises(darkparse.DarkparseError, match=f"{next(iter(fields))} is "):
+        with pytest.raises(darkparse.DarkparseError, match=f"{next(iter(fields))} must be "):
             darkparse.DetectionSettings(**fields)
     with pytest.raises(darkparse.DarkparseError, match="threshold must be "):
         detector.detect(picture(0), threshold=25)
