@@ -98,7 +98,7 @@ def load(
 
     >>> model = darkparse.load("yolov3-tiny", "tiny.weights", darkparse.ReadOptions(upto=10))
     >>> print(model.loaded)
-    tiny.weights: loaded layers 0, 2, 4, 6, 8; as they were: layers 10, 12–15, 18, 21–22
+    tiny.weights: loaded layers 0, 2, 4, 6, 8; unchanged: layers 10, 12–15, 18, 21–22
     """
     options = options.override(device=device, dtype=dtype)
     compile_options = compile_options.override(size=size, dialect=dialect)

@@ -51,7 +51,7 @@ def test_read_annotations_of_a_list_ignores_difficult(tmp_path: Path) -> None:
     ("difficult", "message"),
     [
         ("difficult/a.png\n", r"difficult.txt lists 1 images; expected 2, one for each image of valid"),
-        ("difficult/a.png\nwrong/b.png\n", r"b.txt:1: there is no class 7"),
+        ("difficult/a.png\nwrong/b.png\n", r"b.txt:1: unknown class 7"),
     ],
 )
 def test_read_annotations_with_wrong_difficult_list_raises(tmp_path: Path, difficult: str, message: str) -> None:

@@ -151,7 +151,7 @@ def test_evaluate_classifier_errors_writes_wrong_images_and_confusion_matrix(
     assert "true class" in (folder / "confusion-matrix.svg").read_text("utf-8")
 
 
-@pytest.mark.filterwarnings("ignore:.* values are not finite")
+@pytest.mark.filterwarnings("ignore:.* NaN or infinite value")
 def test_evaluate_classifier_with_nan_scores_counts_all_images_as_wrong(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

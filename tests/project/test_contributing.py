@@ -70,7 +70,7 @@ def test_example_kind_is_shown_and_drawn(cfg: Path) -> None:
 
 @pytest.mark.usefixtures("toy")
 def test_example_kind_with_wrong_value_names_place() -> None:
-    with pytest.raises(darkparse.CfgError, match="offset=much: not a number"):
+    with pytest.raises(darkparse.CfgError, match="invalid value for offset, got 'much'; expected a number"):
         darkparse.compile(_block("ini").replace("0.5", "much"))
 
 

@@ -138,7 +138,7 @@ except ModuleNotFoundError as problem:
     print(problem, problem.name)
 """
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
-    expected = f"darkparse.load needs {library}\nhint: pip install {library} {library}\n"
+    expected = f"darkparse.load requires {library}\nhint: pip install {library} {library}\n"
     assert run.stdout == expected, run.stderr
 
 

@@ -63,7 +63,11 @@ def test_check_loss_names_the_head_whose_cost_is_not_finite(costs: tuple[float, 
     loss = Loss(values.sum(), {1: values[0], 4: values[1]}, {}, {}, {})
     x = torch.zeros(2, 3, 8, 8)
     x[1] = 1e6
-    with pytest.raises(darkparse.DarkparseError, match=rf"batch 7: the loss of layer {head} \[yolo\].*b\.png\. .*last"):
+    with pytest.raises(
+        darkparse.DarkparseError,
+        match=rf"batch 7: the loss of layer {head} \[yolo\].*b\.png\nhint: "
+        rf".*last",
+    ):
         check_loss(model, 7, x, ["a.png", "b.png"], loss, Path("last"))
     check_loss(model, 7, x, ["a.png", "b.png"], Loss(torch.tensor(1.0), {1: values[0]}, {}, {}, {}), "last")
 
@@ -71,7 +75,9 @@ def test_check_loss_names_the_head_whose_cost_is_not_finite(costs: tuple[float, 
 def test_trainer_without_max_batches_needs_batches(tmp_path: Path) -> None:
     data, path = draw(tmp_path, 2, 1), cfg(tmp_path)
     path.write_text(path.read_text().replace("max_batches=8\n", ""))
-    with pytest.raises(darkparse.DarkparseError, match="has no max_batches=: --batches says how many"):
+    with pytest.raises(
+        darkparse.DarkparseError, match="has no max_batches=\nhint: set the number of batches with --batches"
+    ):
         trainer(data, path)
     assert trainer(data, path, batches=3).end == 3
 
@@ -80,5 +86,5 @@ def test_trainer_without_max_batches_needs_batches(tmp_path: Path) -> None:
 def test_trainer_with_incomplete_policy_raises_before_first_batch(option: str, tmp_path: Path) -> None:
     data, path = draw(tmp_path, 2, 1), cfg(tmp_path)
     path.write_text("".join(line for line in path.read_text().splitlines(True) if not line.startswith(f"{option}=")))
-    with pytest.raises(darkparse.CfgError, match="policy=steps needs"):
+    with pytest.raises(darkparse.CfgError, match="policy=steps requires"):
         trainer(data, path)

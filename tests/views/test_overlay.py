@@ -98,7 +98,7 @@ def test_overlay_has_value_for_every_row(name: str) -> None:
 
 
 def test_draw_with_unknown_overlay_raises() -> None:
-    with pytest.raises(darkparse.DarkparseError, match="no overlay 'heat'"):
+    with pytest.raises(darkparse.DarkparseError, match="unknown overlay 'heat'"):
         darkparse.draw("yolov1", overlay="heat")  # type: ignore[arg-type]
 
 
@@ -109,4 +109,4 @@ def test_show_columns_adds_memory_and_receptive_field(capsys: pytest.CaptureFixt
     assert first.endswith(",11.1 MB,3×3")
     with pytest.raises(SystemExit):
         main(["show", "yolov3-tiny", "--columns", "heat"])
-    assert "choose of memory, receptive" in capsys.readouterr().err
+    assert "expected one of memory, receptive" in capsys.readouterr().err
