@@ -111,11 +111,12 @@ def _format_docstring(network: Network, name: str) -> str:
     loading = (
         [f'    load_darknet_weights(model, "{origin}.weights")'] if any(node.tensors for node in network.nodes) else []
     )
-    title = f'"""{name}, written by darkparse {__version__} from {origin}.cfg (dialect {network.dialect.name}).'
+    source = f"Written by darkparse {__version__} from {origin}.cfg (dialect {network.dialect.name})."
     return "\n".join(
         [
-            *textwrap.wrap(title, 120),
+            f'"""{name} in PyTorch.',
             "",
+            *textwrap.wrap(source, 120),
             f"{len(network.nodes)} Darknet layers, {cost.params:,} parameters, {cost.flops / 1e9:,.1f} GFLOPs.",
             f"Takes {input_text}; maps are written height×width×channels.",
             *_describe_heads(network),
