@@ -122,7 +122,7 @@ class Wrong(nn.Module):
         (2, lambda m: lambda x: F.pixel_unshuffle(x, 2), "pixel_unshuffle"),
         (3, lambda m: Wrong(m.layers[3]), "TensorFlow's SAME"),
         (4, lambda m: lambda x: F.interpolate(x, scale_factor=2, mode="bilinear"), "bilinear upsampling"),
-        (5, lambda m: lambda a, b: torch.cat((b, a), 1), "reversed order"),
+        (5, lambda m: lambda a, b: torch.cat((b, a), 1), "reverse order"),
         (3, lambda m: lambda x: torch.randn_like(m.layers[3](x)), None),
     ],
 )

@@ -61,7 +61,7 @@ assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 40e3 * (102
     assert done.returncode == 0, done.stderr
     first, second, third = done.stdout.splitlines()
     assert first == second == f"huge requires {NEED:,} bytes (20 for the header, {(NEED - 20) // 4:,} floats), got 120"
-    assert f"huge needs {NEED - 20:,} bytes for its parameters" in third
+    assert f"huge requires {NEED - 20:,} bytes for its parameters" in third
     assert third.endswith(" are free")
 
 
