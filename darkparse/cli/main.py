@@ -19,6 +19,7 @@ from darkparse.network.limits import active_limits
 
 COMMAND_GROUPS: dict[str, dict[str, str]] = {
     "Inspect": {
+        "list": "List the networks that darkparse ships with.",
         "show": "Print a table of layers.",
         "explain": "List what each layer reduces and what each bottleneck saves.",
         "draw": "Draw a network as a diagram.",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from collections.abc import Iterator
 from importlib import import_module
@@ -20,6 +22,7 @@ import darkparse
 from darkparse.cli import main
 from darkparse.cli.main import COMMANDS
 from darkparse.datasets.data_file import DataFile
+from darkparse.syntax import find_shipped_cfgs
 
 SCHEMAS: dict[str, dict[str, Any]] = {
     path.name.removesuffix(".json"): json.loads(path.read_text("utf-8"))
@@ -172,6 +175,20 @@ def test_json_of_network_views_matches_schemas(capsys: pytest.CaptureFixture[str
         layout = run_document(capsys, "weights", "weights", cfg)
         assert sum(row["floats"] for row in layout["arrays"]) == network.stored_floats
         assert run_document(capsys, "check", "check", cfg)["cfgs"][0]["network"] == shown["network"]
+
+
+def test_list_json_matches_schema_and_formats_agree(capsys: pytest.CaptureFixture[str]) -> None:
+    networks = run_document(capsys, "list", "list")["networks"]
+    assert sorted(network["name"] for network in networks) == sorted(find_shipped_cfgs())
+    assert [row["name"] for row in csv.DictReader(io.StringIO(run(capsys, "list", "--format", "csv")[1]))] == [
+        network["name"] for network in networks
+    ]
+    text = run(capsys, "list")[1]
+    assert all(f"\n{network['name']} " in text and f"{network['parameters']:,}" in text for network in networks)
+    yolov3 = next(network for network in networks if network["name"] == "yolov3")
+    assert yolov3["input"] == [3, 608, 608]
+    assert yolov3["paper"]["year"] == 2018
+    assert yolov3["weights_bytes"] == 248_007_048
 
 
 @pytest.mark.parametrize("dialect", ["pjreddie", "alexeyab", "hank-ai"])

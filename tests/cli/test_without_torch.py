@@ -87,6 +87,7 @@ def bare(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 ALL = """
+list
 show yolov4
 show tiny.cfg --size 64
 draw yolov4 -o x.dot

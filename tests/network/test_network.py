@@ -15,7 +15,7 @@ from darkparse.network import Network, Node
 from darkparse.network.analysis.receptive import get_receptive_fields
 from darkparse.network.detect_dialect import choose_dialect
 from darkparse.syntax import read
-from tests.conftest import SHARED, needs_shared, original_cfgs
+from tests.conftest import needs_shared, original_cfgs
 from tests.timing import measure_cpu_seconds
 
 
@@ -368,34 +368,6 @@ def test_original_cfgs_compile_in_3_seconds() -> None:
             darkparse.compile(path)
 
     assert measure_cpu_seconds(compile_all) < 3
-
-
-# The shipped cfgs beside their originals: the same networks.
-
-ORIGINALS = {
-    "yolov1": "pjreddie/yolov1",
-    "yolov1-tiny": "pjreddie/yolov1-tiny",
-    "yolov2": "pjreddie/yolov2",
-    "yolov2-tiny": "pjreddie/yolov2-tiny",
-    "yolov3": "pjreddie/yolov3",
-    "yolov3-tiny": "pjreddie/yolov3-tiny",
-    "yolov4": "alexeyab/yolov4",
-    "yolov4-tiny": "alexeyab/yolov4-tiny",
-    "darknet19": "pjreddie/darknet19",
-    "darknet53": "pjreddie/darknet53",
-}
-
-
-@needs_shared
-@pytest.mark.parametrize("name", ORIGINALS)
-@pytest.mark.parametrize("dialect", ["pjreddie", "alexeyab"])
-def test_shipped_cfg_equals_original_network(name: str, dialect: str) -> None:
-    ours = darkparse.compile(name, dialect=dialect)
-    original = darkparse.compile(SHARED / "cfgs" / f"{ORIGINALS[name]}.cfg", dialect=dialect)
-    assert not ours.diagnostics or dialect == "pjreddie"
-    assert ours.input_shape == original.input_shape
-    for mine, its in zip(ours.nodes, original.nodes, strict=True):
-        assert (mine.layer, mine.inputs, mine.out_shape, mine.cost) == (its.layer, its.inputs, its.out_shape, its.cost)
 
 
 def test_yolov1_paper_has_24_convolutions_and_2_connected() -> None:

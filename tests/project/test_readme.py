@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 import darkparse
-from tests.conftest import ROOT, shipped_cfgs
+from tests.conftest import ROOT
 
 README = (ROOT / "README.md").read_text("utf-8")
 
@@ -15,11 +15,6 @@ README = (ROOT / "README.md").read_text("utf-8")
 def test_readme_kinds_match_registry() -> None:
     run = subprocess.run([sys.executable, ROOT / "docs" / "kinds.py", "--check"], check=False)
     assert run.returncode == 0, "run python docs/kinds.py"
-
-
-def test_readme_names_every_shipped_network() -> None:
-    for path in shipped_cfgs():
-        assert re.search(rf"\b{path.stem}\b", README), path.stem
 
 
 def test_readme_figures_are_true() -> None:

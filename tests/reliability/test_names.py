@@ -124,7 +124,7 @@ def test_command_with_emoji_code_in_name_prints_name(
         text = "".join(capsys.readouterr())
         assert not EMOJI.search(text), line
         named |= {line.split()[0]} if name in text else set()
-    assert set(COMMANDS_OF_DARKPARSE) - named == {"lsp", "demo"}  # which take no file
+    assert set(COMMANDS_OF_DARKPARSE) - named == {"lsp", "demo", "list"}  # which take no file
 
 
 @pytest.mark.slow

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from tests.conftest import shipped_cfgs
 from tests.snapshots.internals import DIALECT_NAMES
 
 ROOT = Path(__file__).parents[2]
@@ -48,7 +49,7 @@ def find_cases(*, quick: bool = False) -> list[Case]:
 
 
 def _name_shipped() -> dict[str, Path]:
-    return {f"cfgs/{path.name}": path for path in sorted((ROOT / "cfgs").glob("*.cfg"))}
+    return {f"cfgs/{path.name}": path for path in shipped_cfgs()}
 
 
 def _name_tested() -> dict[str, Path]:
