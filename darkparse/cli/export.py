@@ -18,6 +18,7 @@ from darkparse.detect.preprocess import fit_image
 from darkparse.detect.task import class_count
 from darkparse.network import Network
 from darkparse.network.detection_settings import DetectionSettings
+from darkparse.network.dynamic_axes import HEAD_FORMS
 from darkparse.onnx.write import OPSETS
 from darkparse.weights import LoadedArrays
 
@@ -59,10 +60,10 @@ def export_options(function: F) -> F:
         (
             click.option(
                 "--heads",
-                type=click.Choice(["raw", "decoded", "nms", "features"]),
+                type=click.Choice(HEAD_FORMS),
                 default="raw",
                 show_default=True,
-                help="Output: raw heads, decoded boxes, final detections, or the maps before the heads.",
+                help="Output: raw heads, boxes (decoded, yolov5, yolov8), final detections, or maps before the heads.",
             ),
             click.option("--dynamic-size", is_flag=True, help="Accept any height and width divisible by the stride."),
             click.option("--fixed-batch", is_flag=True, help="Accept one image at a time instead of any number."),

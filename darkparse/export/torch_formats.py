@@ -91,7 +91,7 @@ def to_program(
     Args:
         model: Module in eval mode, with weights.
         path: Output file.
-        heads: Output form, `raw` or `decoded`; see `to_onnx`.
+        heads: Output form, `raw`, `decoded`, `yolov5` or `yolov8`; see `to_onnx`.
         dynamic_batch: Allow any batch size.
         dynamic_size: Allow any height and width that are multiples of the network's stride.
         half: Use float16 for weights and arithmetic; inputs and outputs stay float32.
@@ -127,7 +127,7 @@ def to_torchscript(
     Args:
         model: Module in eval mode, with weights.
         path: Output file.
-        heads: Output form, `raw` or `decoded`; see `to_onnx`.
+        heads: Output form, `raw`, `decoded`, `yolov5` or `yolov8`; see `to_onnx`.
         half: Use float16 for weights and arithmetic; inputs and outputs stay float32.
         verify: Run the exported file and compare its outputs with those of the module.
         image: Additional input (1, C, H, W) for verification.
@@ -164,7 +164,7 @@ def to_compiled(
     Args:
         model: Module in eval mode, with weights.
         path: Output file.
-        heads: Output form, `raw` or `decoded`; see `to_onnx`.
+        heads: Output form, `raw`, `decoded`, `yolov5` or `yolov8`; see `to_onnx`.
         dynamic_batch: Allow any batch size.
         half: Use float16 for weights and arithmetic; inputs and outputs stay float32.
         verify: Run the exported file and compare its outputs with those of the module.
@@ -201,7 +201,7 @@ def _export(
     if obstacle := torch_format.find_obstacle():
         raise DarkparseError(obstacle)
     if heads in ("nms", "features"):
-        raise DarkparseError(f"heads {heads} is for .onnx files; other files support raw and decoded")
+        raise DarkparseError(f"heads {heads} is for .onnx files; other files support raw, decoded, yolov5 and yolov8")
     exported = prepare_export(model, heads, dynamic_axes=dynamic_axes, half=half)
     with atomic_write(path) as partial, warnings.catch_warnings():
         # torch recommends torch.export over TorchScript, and warns about shapes that are intentionally constant.

@@ -34,6 +34,8 @@ class Head(Layer):
     nms_kind: str = "default"
     """Kind of non-maximum suppression; Darknet uses the last head's."""
     beta_nms: float = 0.6
+    has_objectness = False
+    """Whether each box has an objectness that is a factor of its scores."""
     stays_in_letterbox = False
     """Whether boxes stay relative to the letterboxed image instead of being mapped back to the original."""
 

@@ -60,6 +60,11 @@ class Region(Head, LossLayer):
         return self.coords + 1 + self.classes
 
     @property
+    def has_objectness(self) -> bool:  # type: ignore[override]
+        """Whether the objectness counts: with `background`, Darknet uses 1 in its place."""
+        return not self.background
+
+    @property
     def boxes(self) -> tuple[tuple[float, float], ...]:
         """Width and height of each anchor in grid cells; missing values are 0.5."""
         return get_anchor_pairs(self.anchors, tuple(range(self.num)))
@@ -132,6 +137,7 @@ class DetectionHead(Head, LossLayer):
     """The head of YOLOv1: a vector of class probabilities, objectness and boxes for a grid (detection_layer.c)."""
 
     is_size_bound = True
+    has_objectness = True
     stays_in_letterbox = True
     training = keys("jitter max reorg") | keys("resize", dialect="alexeyab")
     loss_options = DetectionTraining

@@ -29,6 +29,7 @@ class MaskedHead(Head, LossLayer):
     """Head that selects its anchors from a list by `mask`."""
 
     needs_map = True
+    has_objectness = True
     anchor_options = "mask= and anchors="
 
     num: int

@@ -90,7 +90,24 @@ def head_decoder(
     return instantiate(get_decoder(node, hierarchy=hierarchy, use_class_map=use_class_map))
 
 
-class AnchorDecoder(nn.Module):
+class HeadDecoder(nn.Module):
+    """Base class of decoders of one head."""
+
+    def factor_scores(self, output: Tensor) -> tuple[Tensor, Tensor]:
+        """Return objectness (N, B) and class probabilities (N, B, classes), whose product is the score.
+
+        [Gaussian_yolo]: the objectness is reduced by the mean deviation. For a word tree of AlexeyAB's fork, scores are
+        the probabilities alone.
+        """
+        confidence, probabilities = self._split_scores(output)
+        return confidence.flatten(1, 3), probabilities.flatten(1, 3)
+
+    def _split_scores(self, output: Tensor) -> tuple[Tensor, Tensor]:
+        """Return objectness (N, H, W, anchors) and class probabilities (N, H, W, anchors, classes)."""
+        raise NotImplementedError
+
+
+class AnchorDecoder(HeadDecoder):
     """Base class of decoders that scale anchors."""
 
     anchors: Tensor
@@ -112,8 +129,12 @@ class YoloDecoder(AnchorDecoder):
         x, y = _compute_centers(cells[..., 0], cells[..., 1])
         lengths = cells[..., 2:4].square() * 4 if self.new_coords else cells[..., 2:4].exp()
         width, height = _compute_sizes(lengths, self.anchors, size)
-        objectness = cells[..., 4]
-        return _flatten((x, y, width, height), cells[..., 5:] * objectness.unsqueeze(-1), objectness)
+        objectness, classes = self._split_scores(output)
+        return _flatten((x, y, width, height), classes * objectness.unsqueeze(-1), objectness)
+
+    def _split_scores(self, output: Tensor) -> tuple[Tensor, Tensor]:
+        cells = _split_cells(output, len(self.anchors))
+        return cells[..., 4], cells[..., 5:]
 
 
 class GaussianDecoder(AnchorDecoder):
@@ -130,9 +151,13 @@ class GaussianDecoder(AnchorDecoder):
         cells = _split_cells(output, len(self.anchors))
         x, y = _compute_centers(cells[..., 0], cells[..., 2])
         width, height = _compute_sizes(cells[..., 4:8:2].exp(), self.anchors, size)
-        objectness, certainty = cells[..., 8], 1 - cells[..., 1:8:2].mean(-1)
-        scores = cells[..., 9:] * (objectness * certainty).unsqueeze(-1)
-        return _flatten((x + self.shift * width, y + self.shift * height, width, height), scores, objectness)
+        confidence, classes = self._split_scores(output)
+        scores = classes * confidence.unsqueeze(-1)
+        return _flatten((x + self.shift * width, y + self.shift * height, width, height), scores, cells[..., 8])
+
+    def _split_scores(self, output: Tensor) -> tuple[Tensor, Tensor]:
+        cells = _split_cells(output, len(self.anchors))
+        return cells[..., 8] * (1 - cells[..., 1:8:2].mean(-1)), cells[..., 9:]
 
 
 class RegionDecoder(AnchorDecoder):
@@ -163,35 +188,34 @@ class RegionDecoder(AnchorDecoder):
         self.register_buffer("map", chosen, persistent=False)
 
     def forward(self, output: Tensor, size: Size) -> DecodedBoxes:
-        cells = (
-            output.float().unflatten(3, (len(self.anchors), -1))
-            if self.interleaved
-            else _split_cells(output, len(self.anchors))
-        )
+        cells = self._split_cells(output)
         center = cells[..., :2].sigmoid() if self.interleaved else cells[..., :2]
         x, y = _compute_centers(center[..., 0], center[..., 1])
         width, height = _compute_sizes(cells[..., 2:4].exp(), self.anchors, (cells.shape[1], cells.shape[2]))
-        objectness = cells[..., self.coords]
-        if self.background:
-            objectness = torch.ones_like(objectness)
-        scores = self._scores(cells[..., self.coords + 1 :], objectness.unsqueeze(-1))
+        objectness, probabilities = self._split_scores(output)
+        # With a tree, Darknet only compares the objectness with the threshold (region_layer.c get_region_boxes).
+        ignores_objectness = self.interleaved and self.tree is not None and self.map is None
+        scores = probabilities if ignores_objectness else probabilities * objectness.unsqueeze(-1)
         return _flatten((x, y, width, height), scores, objectness)
 
-    def _scores(self, classes: Tensor, objectness: Tensor) -> Tensor:
+    def _split_scores(self, output: Tensor) -> tuple[Tensor, Tensor]:
+        cells = self._split_cells(output)
+        objectness, classes = cells[..., self.coords], cells[..., self.coords + 1 :]
+        objectness = torch.ones_like(objectness) if self.background else objectness
         if self.tree is not None:
             classes = self.tree.absolute(classes)
         if self.map is not None:
-            return objectness * classes.index_select(-1, self.map)
+            return objectness, classes.index_select(-1, self.map)
         if self.tree is None:
-            return objectness * classes
-        if self.interleaved:
-            # Darknet only compares the objectness with the threshold (region_layer.c get_region_boxes).
-            return self.tree.deepest(classes) * classes
-        top: Tensor = self.tree.top(classes)
-        return top * objectness
+            return objectness, classes
+        return objectness, self.tree.deepest(classes) * classes if self.interleaved else self.tree.top(classes)
+
+    def _split_cells(self, output: Tensor) -> Tensor:
+        count = len(self.anchors)
+        return output.float().unflatten(3, (count, -1)) if self.interleaved else _split_cells(output, count)
 
 
-class GridDecoder(nn.Module):
+class GridDecoder(HeadDecoder):
     """Decoder of a `[detection]` head: a vector of classes, then objectness, then boxes (detection_layer.c:225)."""
 
     def __init__(self, *, side: int, num: int, classes: int, coords: int, sqrt: bool) -> None:
@@ -202,13 +226,17 @@ class GridDecoder(nn.Module):
 
     def forward(self, output: Tensor, size: Size) -> DecodedBoxes:
         side, num = self.side, self.num
-        classes, objectness, boxes = output.float().split((side**2 * self.classes, side**2 * num, side**2 * num * 4), 1)
-        objectness = objectness.reshape(-1, side, side, num)
-        boxes = boxes.reshape(-1, side, side, num, 4)
+        boxes = output.float()[:, side**2 * (self.classes + num) :].reshape(-1, side, side, num, 4)
         x, y = _compute_centers(boxes[..., 0], boxes[..., 1])
         width, height = (boxes[..., 2:].square() if self.sqrt else boxes[..., 2:]).unbind(-1)
-        scores = objectness.unsqueeze(-1) * classes.reshape(-1, side, side, 1, self.classes)
-        return _flatten((x, y, width, height), scores, objectness)
+        objectness, classes = self._split_scores(output)
+        return _flatten((x, y, width, height), classes * objectness.unsqueeze(-1), objectness)
+
+    def _split_scores(self, output: Tensor) -> tuple[Tensor, Tensor]:
+        side, num = self.side, self.num
+        classes, objectness, _ = output.float().split((side**2 * self.classes, side**2 * num, side**2 * num * 4), 1)
+        by_cell = classes.reshape(-1, side, side, 1, self.classes).expand(-1, -1, -1, num, -1)
+        return objectness.reshape(-1, side, side, num), by_cell
 
 
 def _split_cells(output: Tensor, anchors: int) -> Tensor:

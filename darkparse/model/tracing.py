@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from darkparse.errors import DarkparseError
 from darkparse.model import Darknet
 from darkparse.model.darknet import require_weights
-from darkparse.model.decoders import Decoder
+from darkparse.model.decoders import Decoder, HeadDecoder, Size
 from darkparse.model.optimize import fuse
 from darkparse.network.detection_settings import DetectionSettings
 from darkparse.network.dynamic_axes import DynamicAxes, Heads, check_export_form, compute_size_step
@@ -30,8 +30,8 @@ class ExportModule(nn.Module):
     Args:
         model: A module in eval mode.
         heads: `raw`: The outputs of the module. `decoded`: (N, B, 4 + classes), center x, y, width and height as
-            fractions of the input, then one score per class. `nms`: Boxes (N, B, 4) and scores (N, B, classes) for
-            a following NMS; scores are 0 in boxes that Darknet drops by their objectness.
+            fractions of the input, then one score per class. `yolov5`, `yolov8`: See `to_onnx`. `nms`: Boxes (N, B, 4)
+            and scores (N, B, classes) for a following NMS; scores are 0 in boxes that Darknet drops by objectness.
         threshold: Objectness above which Darknet uses a box, for `nms`.
         half: Compute in float16; inputs and outputs stay float32.
     """
@@ -47,7 +47,7 @@ class ExportModule(nn.Module):
         super().__init__()
         self.model, self.threshold, self.half_precision = model, threshold, half
         self.decoders: nn.ModuleList | None = None
-        if heads in ("decoded", "nms"):
+        if heads not in ("raw", "features"):
             self.decoders = Decoder(model.network).heads
         nodes = (model.network.nodes[i] for i in model.network.heads)
         self.thresholds_objectness = [thresholds_objectness(node, use_class_map=False) for node in nodes]
@@ -62,6 +62,8 @@ class ExportModule(nn.Module):
         if self.decoders is None:
             return outputs if len(outputs) > 1 else outputs[0]
         size = (x.shape[2], x.shape[3])
+        if self.heads in ("yolov5", "yolov8"):
+            return self._decode_yolo(outputs, size)
         boxes, scores = [], []
         for head, by_objectness, output in zip(self.decoders, self.thresholds_objectness, outputs, strict=True):
             head_boxes, head_scores, objectness = head(output, size)
@@ -73,6 +75,22 @@ class ExportModule(nn.Module):
         if self.heads == "nms":
             return torch.cat(boxes, 1), torch.cat(scores, 1)
         return torch.cat((torch.cat(boxes, 1), torch.cat(scores, 1)), 2)
+
+    def _decode_yolo(self, outputs: tuple[Tensor, ...], size: Size) -> Tensor:
+        """Decode to (N, B, 5 + classes) for `yolov5`, (N, 4 + classes, B) for `yolov8`."""
+        rows = []
+        for decoder, output in zip(self.decoders or (), outputs, strict=True):
+            decoded = decoder(output, size)
+            scores: tuple[Tensor, ...] = (decoded.scores,)
+            if isinstance(decoder, HeadDecoder):
+                objectness, probabilities = decoder.factor_scores(output)
+                confidence = objectness.unsqueeze(-1)
+                scores = (confidence, probabilities) if self.heads == "yolov5" else (probabilities * confidence,)
+            x, y, width, height = decoded.boxes.unbind(-1)
+            pixels = torch.stack((x * size[1], y * size[0], width * size[1], height * size[0]), 2)
+            rows.append(torch.cat((pixels, *scores), 2))
+        boxes = torch.cat(rows, 1)
+        return boxes if self.heads == "yolov5" else boxes.transpose(1, 2)
 
 
 def prepare_export(

@@ -11,10 +11,10 @@ from darkparse.errors import DarkparseError
 from darkparse.network import Network
 from darkparse.network.heads import get_head
 
-Heads = Literal["raw", "decoded", "nms", "features"]
+Heads = Literal["raw", "decoded", "yolov5", "yolov8", "nms", "features"]
 HEAD_FORMS: tuple[Heads, ...] = get_args(Heads)
-"""Outputs of an exported file: the module's raw output, decoded boxes with scores, detections after NMS, or the maps
-before the heads."""
+"""Outputs of an exported file: the module's raw output, decoded boxes with scores, the same in the layout of YOLOv5 or
+YOLOv8, detections after NMS, or the maps before the heads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ def check_export_form(network: Network, heads: Heads, dynamic: DynamicAxes) -> N
     if heads != "raw" and not network.heads:
         raise DarkparseError(f"{network.name} has no detection head to decode; expected heads raw, got {heads}")
     counts = [str(count) for count in sorted({get_head(network.nodes[i]).classes for i in network.heads})]
-    if heads in ("decoded", "nms") and len(counts) > 1:
+    if heads not in ("raw", "features") and len(counts) > 1:
         raise DarkparseError(
             f"{network.name}: the heads have different numbers of classes, got {join_with_and(counts)}; expected "
             f"one number for heads {heads}\nhint: export each head as a separate output: --heads raw"
@@ -48,6 +48,8 @@ def check_export_form(network: Network, heads: Heads, dynamic: DynamicAxes) -> N
             f"{network.name}: layer {read_heads[0]} is a head that other layers read; expected heads at the end for "
             "heads features"
         )
+    if heads in ("yolov5", "yolov8"):
+        _check_yolo_form(network, heads)
     if not dynamic.size:
         return
     if not network.net.has_image:
@@ -58,6 +60,17 @@ def check_export_form(network: Network, heads: Heads, dynamic: DynamicAxes) -> N
         if fixed and before is not None and before.area > 1:
             raise DarkparseError(
                 f"layer {node.index} [{node.kind}] requires a fixed input size, so height and width cannot be dynamic"
+            )
+
+
+def _check_yolo_form(network: Network, heads: Heads) -> None:
+    if not network.net.has_image:
+        raise DarkparseError(f"{network.name} takes a vector; expected an image for heads {heads}, which are in pixels")
+    for node in (network.nodes[i] for i in network.heads):
+        if heads == "yolov5" and not get_head(node).has_objectness:
+            raise DarkparseError(
+                f"{node.section.span}: layer {node.index} [{node.kind}] has no objectness; expected a head with "
+                "objectness for heads yolov5\nhint: export the scores alone: --heads yolov8"
             )
 
 

@@ -86,6 +86,14 @@ class Operator:
     outputs: tuple[Value, ...]
     attributes: dict[str, Any]
 
+    def list_reads(self) -> set[str]:
+        """Return the names of the values that the operator, or the loop body in it, reads."""
+        names = {value.name for value in self.inputs if value is not None}
+        for body in (value for value in self.attributes.values() if isinstance(value, Graph)):
+            names.update(*(operator.list_reads() for operator in body.operators))
+            names.update(port.value.name for port in body.outputs)
+        return names
+
     def encode(self) -> bytes:
         """Encode as NodeProto."""
         input_fields = b"".join(encode_text(1, value.name if value else "") for value in self.inputs)
@@ -206,6 +214,16 @@ class Graph:
     def body(self, name: str) -> Graph:
         """Create an empty graph for the body of a loop in this graph."""
         return Graph(name, self.floats, self, self.scope, _names=self._names)
+
+    def prune(self) -> None:
+        """Remove operators and initializers that no output depends on."""
+        used, operators = {port.value.name for port in self.outputs}, []
+        for operator in reversed(self.operators):
+            if any(value.name in used for value in operator.outputs):
+                used |= operator.list_reads()
+                operators.append(operator)
+        self.operators = operators[::-1]
+        self.initializers = {name: item for name, item in self.initializers.items() if name in used}
 
     def _make_unique(self, name: str) -> str:
         self._names[name] += 1

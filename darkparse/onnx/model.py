@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from typing import Any, Literal
 
 from darkparse.errors import DarkparseError
 from darkparse.layers import ModuleSpec
 from darkparse.network import Network, Node
 from darkparse.network.dynamic_axes import DynamicAxes
-from darkparse.network.heads import get_decoder, thresholds_objectness
+from darkparse.network.heads import get_decoder, get_head, thresholds_objectness
 from darkparse.onnx import emitters  # noqa: F401 - they register themselves
 from darkparse.onnx.context import EMITTERS, EmitContext, with_batch
 from darkparse.onnx.emitters.decoders import GraphBoxes
@@ -121,8 +122,40 @@ class NetworkGraph:
     def add_decoded_output(self, hierarchy: float) -> None:
         """Add one output `boxes` (N, B, 4 + classes)."""
         heads = self._emit_boxes(hierarchy)
-        concatenated = self._concat_boxes([self.graph.op("Concat", head.boxes, head.scores, axis=2) for head in heads])
-        self.graph.output("boxes", concatenated, with_batch(self.dynamic_axes, "boxes", 4 + heads[0].classes))
+        boxes = self._concat_boxes([self.graph.op("Concat", head.boxes, head.scores, axis=2) for head in heads])
+        self.graph.output("boxes", boxes, with_batch(self.dynamic_axes, self._count_boxes(), 4 + heads[0].classes))
+
+    def add_yolo_output(self, layout: Literal["yolov5", "yolov8"], hierarchy: float) -> None:
+        """Add one output `output0`, boxes in pixels of the input: (N, B, 5 + classes) or (N, 4 + classes, B).
+
+        Args:
+            layout: `yolov5`: center x, center y, width, height, objectness and class probabilities. `yolov8`: the same
+                four values, then objectness × probability.
+            hierarchy: Minimum probability of a class in a word tree.
+        """
+        heads, size = self._emit_boxes(hierarchy), self._emit_input_size()
+        rows = [self.graph.op("Concat", head.boxes * size, *_select_scores(head, layout), axis=2) for head in heads]
+        boxes, count, classes = self._concat_boxes(rows), self._count_boxes(), heads[0].classes
+        if layout == "yolov8":
+            transposed = self.graph.op("Transpose", boxes, perm=(0, 2, 1))
+            self.graph.output("output0", transposed, with_batch(self.dynamic_axes, 4 + classes, count))
+        else:
+            self.graph.output("output0", boxes, with_batch(self.dynamic_axes, count, 5 + classes))
+
+    def _emit_input_size(self) -> Value:
+        """Return width, height, width and height of the input in pixels."""
+        if not self.dynamic_axes.size:
+            _, height, width = self.network.input_shape
+            return self.graph.constant((width, height, width, height))
+        size = self.graph.op("Cast", self.graph.op("Shape", self.image, start=2), to=1)
+        return self.graph.op("Gather", size, self.graph.ints(1, 0, 1, 0))
+
+    def _count_boxes(self) -> Dim:
+        """Return the number of boxes of all heads; a name if it depends on the size of the input."""
+        if self.dynamic_axes.size:
+            return "boxes"
+        nodes = [self.network.nodes[i] for i in self.network.heads]
+        return sum(math.prod(get_head(n).get_grid(n.in_shapes[0])) * get_head(n).predictors for n in nodes)
 
     def add_nms_output(
         self,
@@ -176,3 +209,11 @@ class NetworkGraph:
 
     def _concat_boxes(self, parts: list[Value]) -> Value:
         return self.graph.op("Concat", *parts, axis=1) if len(parts) > 1 else parts[0]
+
+
+def _select_scores(head: GraphBoxes, layout: Literal["yolov5", "yolov8"]) -> tuple[Value, ...]:
+    """Return the columns behind the boxes: objectness and probabilities, or the scores."""
+    if head.factors is None:
+        return (head.scores,)
+    objectness, probabilities = head.factors
+    return head.factors if layout == "yolov5" else (objectness * probabilities,)

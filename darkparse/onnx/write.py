@@ -67,9 +67,12 @@ def to_onnx(
         weights: Weights of the network: a file, or the result of `darkparse.weights.read`.
         heads: Output form. `raw`: one output per head, as in `model(x)`. `decoded`: one output `boxes`
             (N, B, 4 + classes) with center x, center y, width and height as fractions of the input, followed by the
-            class scores. `nms`: one output `detections` (K, 7) with image, class, score, center x, center y, width and
-            height. `features`: the maps that the heads read, such as `convolutional_81`, for compilers that take no
-            other operators; the metadata describe the heads.
+            class scores. `yolov5`: one output `output0` (N, B, 5 + classes) with center x, center y, width and height
+            in pixels of the input, objectness, and class probabilities without the objectness. `yolov8`: one output
+            `output0` (N, 4 + classes, B) with the same four values, then objectness × probability. `nms`: one output
+            `detections` (K, 7) with image, class, score, center x, center y, width and height. `features`: the maps
+            that the heads read, such as `convolutional_81`, for compilers that take no other operators; the metadata
+            describe the heads.
         dynamic_batch: Allow any batch size.
         dynamic_size: Allow any height and width that are multiples of the network's stride.
         opset: Opset version, one of `OPSETS`.
@@ -120,8 +123,13 @@ def to_onnx(
             raise DarkparseError("nms_kind=cornersnms cannot be exported; use heads decoded")
         selected = None if classes is None else check_classes(network, classes)
         graph.add_nms_output(DetectionSettings.hierarchy, threshold, nms, suppression.exponent, selected)
+    elif heads == "decoded":
+        graph.add_decoded_output(DetectionSettings.hierarchy)
+    elif heads in ("yolov5", "yolov8"):
+        graph.add_yolo_output(heads, DetectionSettings.hierarchy)
     else:
-        graph.add_decoded_output(DetectionSettings.hierarchy) if heads == "decoded" else graph.add_raw_outputs()
+        graph.add_raw_outputs()
+    graph.graph.prune()
     metadata = collect_metadata(network, heads, threshold=threshold, nms=nms, names=names)
     reference = source.reference
     if reference is not None:

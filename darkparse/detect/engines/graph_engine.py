@@ -121,6 +121,7 @@ class GraphEngine(Engine):
             network_graph.add_candidate_outputs(hierarchy, self.use_class_map)
         else:
             network_graph.add_raw_outputs()
+        network_graph.graph.prune()
         model = OnnxModel(network_graph.graph, 18, {})
         if model.nbytes >= MAX_INLINE_SIZE:
             raise DarkparseError(f"{self.network.name} is too large for an in-memory graph; use engine torch")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePath
 
 from darkparse.errors import DarkparseError
@@ -29,6 +29,10 @@ class GraphBoxes:
     objectness: Value
     """(N, B, 1)."""
     classes: int
+    factors: tuple[Value, Value] | None = None
+    """Objectness (N, B, 1) and class probabilities (N, B, classes) whose product is the score; None without objectness.
+    [Gaussian_yolo]: the objectness is reduced by the mean deviation. For a word tree of AlexeyAB's fork, `scores` are
+    the probabilities alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +84,7 @@ def _emit_yolo(ctx: EmitContext, params: YoloDecoderParams, x: Value) -> GraphBo
     center, size, objectness, classes = ctx.split(cells, (2, 2, 1, entries - 5), 3)
     size = size * size * 4.0 if params.new_coords else ctx.op("Exp", size)
     size = _compute_sizes(ctx, size, anchors, _get_size(ctx, ctx.image, ctx.image_shape))
-    return _flatten(ctx, _compute_centers(ctx, x, center), size, classes * objectness, objectness, entries - 5)
+    return _flatten(ctx, _compute_centers(ctx, x, center), size, objectness, (objectness, classes), entries - 5)
 
 
 @emits(f"{DECODERS}.GaussianDecoder", params=GaussianDecoderParams)
@@ -94,7 +98,7 @@ def _emit_gaussian(ctx: EmitContext, params: GaussianDecoderParams, x: Value) ->
     size = _compute_sizes(ctx, ctx.op("Exp", size), anchors, _get_size(ctx, ctx.image, ctx.image_shape))
     certainty = 1.0 - ctx.op("ReduceMean", deviations, ctx.graph.ints(3))
     center = _compute_centers(ctx, x, center) + params.shift * size
-    return _flatten(ctx, center, size, classes * (objectness * certainty), objectness, entries - 9)
+    return _flatten(ctx, center, size, objectness, (objectness * certainty, classes), entries - 9)
 
 
 @emits(f"{DECODERS}.RegionDecoder", params=RegionDecoderParams)
@@ -111,17 +115,20 @@ def _emit_region(ctx: EmitContext, params: RegionDecoderParams, x: Value) -> Gra
         objectness = ctx.op("Where", objectness > 0.0, 1.0, 1.0)
     word_tree = read_tree(params.tree) if params.tree is not None else None
     scores = compute_absolute(ctx, scores, word_tree) if word_tree is not None else scores
+    ignores_objectness = interleaved and word_tree is not None and params.map is None
     if params.map is not None:
         class_map = read_map(params.map, classes)
         classes = len(class_map)
-        scores = objectness * ctx.op("Gather", scores, ctx.graph.ints(*class_map), axis=3)
-    elif word_tree is None:
-        scores = objectness * scores
-    elif interleaved:
+        scores = ctx.op("Gather", scores, ctx.graph.ints(*class_map), axis=3)
+    elif ignores_objectness:
         scores = select_deepest(ctx, scores, classes, params.hierarchy) * scores
-    else:
-        scores = select_top(ctx, scores, word_tree, params.hierarchy) * objectness
-    return _flatten(ctx, _compute_centers(ctx, x, center), size, scores, objectness, classes)
+    elif word_tree is not None:
+        scores = select_top(ctx, scores, word_tree, params.hierarchy)
+    boxes = _flatten(ctx, _compute_centers(ctx, x, center), size, objectness, (objectness, scores), classes)
+    if ignores_objectness and boxes.factors is not None:
+        # Darknet only compares the objectness with the threshold (region_layer.c get_region_boxes).
+        return replace(boxes, scores=boxes.factors[1])
+    return replace(boxes, factors=None) if params.background else boxes
 
 
 @emits(f"{DECODERS}.GridDecoder", params=GridDecoderParams)
@@ -137,8 +144,9 @@ def _emit_grid(ctx: EmitContext, params: GridDecoderParams, x: Value) -> GraphBo
     boxes, objectness = ctx.reshape(boxes, 0, area, num, 4), ctx.reshape(objectness, 0, area, num, 1)
     center, size = ctx.split(boxes, (2, 2), 3)
     center = (center + _add_cell_positions(ctx, side, side)) / float(side)
-    scores = objectness * ctx.reshape(class_scores, 0, area, 1, classes)
-    return _flatten(ctx, center, size * size if params.sqrt else size, scores, objectness, classes)
+    probabilities = ctx.op("Expand", ctx.reshape(class_scores, 0, area, 1, classes), ctx.graph.ints(1, 1, num, 1))
+    size = size * size if params.sqrt else size
+    return _flatten(ctx, center, size, objectness, (objectness, probabilities), classes)
 
 
 def _split_cells(ctx: EmitContext, x: Value, anchors: Anchors) -> tuple[Value, int]:
@@ -181,8 +189,11 @@ def _compute_sizes(ctx: EmitContext, factors: Value, anchors: Anchors, size: Val
 
 
 def _flatten(
-    ctx: EmitContext, center: Value, size: Value, scores: Value, objectness: Value, classes: int
+    ctx: EmitContext, center: Value, size: Value, objectness: Value, factors: tuple[Value, Value], classes: int
 ) -> GraphBoxes:
-    """Reshape all parts from (N, H·W, anchors, …) to (N, B, …)."""
+    """Reshape all parts from (N, H·W, anchors, …) to (N, B, …). Scores are the product of the factors."""
+    confidence, probabilities = factors
     boxes = ctx.reshape(ctx.concat(center, size, axis=3), 0, -1, 4)
-    return GraphBoxes(boxes, ctx.reshape(scores, 0, -1, classes), ctx.reshape(objectness, 0, -1, 1), classes)
+    scores = ctx.reshape(probabilities * confidence, 0, -1, classes)
+    flat_factors = ctx.reshape(confidence, 0, -1, 1), ctx.reshape(probabilities, 0, -1, classes)
+    return GraphBoxes(boxes, scores, ctx.reshape(objectness, 0, -1, 1), classes, flat_factors)
