@@ -233,10 +233,10 @@ class GridDecoder(HeadDecoder):
         return _flatten((x, y, width, height), classes * objectness.unsqueeze(-1), objectness)
 
     def _split_scores(self, output: Tensor) -> tuple[Tensor, Tensor]:
-        side, num = self.side, self.num
-        classes, objectness, _ = output.float().split((side**2 * self.classes, side**2 * num, side**2 * num * 4), 1)
-        by_cell = classes.reshape(-1, side, side, 1, self.classes).expand(-1, -1, -1, num, -1)
-        return objectness.reshape(-1, side, side, num), by_cell
+        side, num, start = self.side, self.num, self.side**2 * self.classes
+        classes = output.float()[:, :start].reshape(-1, side, side, 1, self.classes)
+        objectness = output.float()[:, start : start + side**2 * num]
+        return objectness.reshape(-1, side, side, num), classes.expand(-1, -1, -1, num, -1)
 
 
 def _split_cells(output: Tensor, anchors: int) -> Tensor:

@@ -284,7 +284,7 @@ def test_check_structure_of_damaged_file_raises(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "arguments", "message"),
     [
-        (SMALL, {"heads": "boxes"}, "heads must be one of raw, decoded, nms"),
+        (SMALL, {"heads": "boxes"}, "heads must be one of raw, decoded, yolov5, yolov8, nms"),
         ("[net]\nwidth=8\nheight=8\nchannels=3\n[avgpool]\n", {"heads": "decoded"}, "has no detection head"),
         (
             "[net]\nwidth=8\nheight=8\nchannels=3\n[connected]\noutput=4\n",

@@ -263,11 +263,21 @@ def _join(spec: ModuleSpec, node: Node) -> str | None:
         return "{1} * {0}" if node.in_shapes[0].is_map else "{1} * {0}[..., None, None]"
     if name not in ("Route", "FlatRoute"):
         return None
-    part = ".flatten(1)" if name == "FlatRoute" else ""
-    part += f".chunk({kwargs['groups']}, 1)[{kwargs['group_id']}]" if kwargs["groups"] > 1 else ""
-    if count == 1:
-        return "{0}" + part
-    return f"torch.cat(({', '.join(f'{{{i}}}{part}' for i in range(count))}), 1)"
+    groups, group = kwargs["groups"], kwargs["group_id"]
+    if name == "FlatRoute" and groups > 1:
+        return None
+    parts = [
+        f"{{{i}}}.flatten(1)" if name == "FlatRoute" else _slice_group(f"{{{i}}}", groups, group) for i in range(count)
+    ]
+    return parts[0] if count == 1 else f"torch.cat(({', '.join(parts)}), 1)"
+
+
+def _slice_group(x: str, groups: int, group: int) -> str:
+    """Return the expression of one group of channels: a slice, because ncnn fails with unread parts of a chunk."""
+    if groups == 1:
+        return x
+    start, end = (f"{x}.shape[1]" + f" * {i}" * (i > 1) + f" // {groups}" for i in (group, group + 1))
+    return f"{x}[:, {f'{start} ' if group else ''}:{f' {end}' if group + 1 < groups else ''}]"
 
 
 def _chain(chain: tuple[ModuleSpec, ...]) -> Call:

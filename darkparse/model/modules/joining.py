@@ -15,9 +15,12 @@ class Route(nn.Module):
         self.groups, self.group_id = groups, group_id
 
     def forward(self, *inputs: Tensor) -> Tensor:
-        if self.groups > 1:
-            inputs = tuple(x.chunk(self.groups, 1)[self.group_id] for x in inputs)
-        return torch.cat(inputs, 1)
+        return torch.cat([self._select_part(x) for x in inputs], 1)
+
+    def _select_part(self, x: Tensor) -> Tensor:
+        # A slice, not a chunk: ncnn takes the parts of a chunk that nothing reads for outputs.
+        size = x.shape[1] // self.groups
+        return x if self.groups == 1 else x[:, self.group_id * size : (self.group_id + 1) * size]
 
     def extra_repr(self) -> str:
         return f"part {self.group_id} of {self.groups}" if self.groups > 1 else ""
