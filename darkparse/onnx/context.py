@@ -70,6 +70,12 @@ class EmitContext:
     """Input of the network."""
     image_shape: Shape
 
+    @property
+    def fixed_input(self) -> Shape | None:
+        """Shape of the module's input; None if sizes are dynamic, or another module of the layer makes the input."""
+        is_first = self.path == f"layers.{self.node.index}.{self.node.modules[0].name}"
+        return self.node.context.input if is_first and not self.dynamic_axes.size else None
+
     def op(self, kind: str, *inputs: Operand, **attributes: Any) -> Value:
         """Add an operator with one output."""
         return self.graph.op(kind, *inputs, **attributes)

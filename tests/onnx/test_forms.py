@@ -13,6 +13,7 @@ from darkparse.network.dynamic_axes import Heads
 from tests.conftest import DATA
 from tests.export.test_source import initialized
 from tests.export.test_targets import SMALL
+from tests.model.test_reference import REFERENCE
 
 HEADS_DIFFER = DATA / "cases" / "heads-differ.cfg"
 
@@ -58,3 +59,47 @@ def test_features_are_the_maps_before_the_heads(tmp_path: Path) -> None:
         np.testing.assert_allclose(actual, values[index].numpy(), atol=1e-5)
     with pytest.raises(darkparse.DarkparseError, match=r"heads features is for \.onnx"):
         darkparse.to_torchscript(model, tmp_path / "x.ts", heads="features")
+
+
+POOLS = "[maxpool]\nsize={size}\nstride={stride}\npadding={padding}\n"
+
+
+@pytest.mark.parametrize("side", [12, 13, 14])
+@pytest.mark.parametrize(
+    ("size", "stride", "padding"), [(2, 2, 1), (3, 2, 2), (2, 3, 4), (5, 1, 4), (3, 4, 3), (2, 1, 1)]
+)
+def test_padding_that_no_pooling_window_reaches_is_dropped(
+    side: int, size: int, stride: int, padding: int, tmp_path: Path
+) -> None:
+    onnx = pytest.importorskip("onnx")
+    from tests.onnx.onnx_runtime import Runner
+
+    net = f"[net]\nwidth={side + 1}\nheight={side}\nchannels=2\n"
+    model = darkparse.build(darkparse.compile(net + POOLS.format(size=size, stride=stride, padding=padding))).eval()
+    network, x = model.network, torch.rand(1, 2, side, side + 1) - 2
+    for dynamic in (False, True):
+        darkparse.to_onnx(model, tmp_path / "x.onnx", dynamic_size=dynamic)
+        (output,) = Runner(tmp_path / "x.onnx")(x.numpy()).values()
+        np.testing.assert_array_equal(output, model(x).numpy())
+    darkparse.to_onnx(model, tmp_path / "x.onnx")
+    nodes = {node.op_type: node for node in onnx.load(tmp_path / "x.onnx").graph.node}
+    if "Pad" in nodes:
+        return
+    pads = next((list(a.ints) for a in nodes["MaxPool"].attribute if a.name == "pads"), [0, 0, 0, 0])
+    shape = network.nodes[0].out_shape
+    for length, count, before, after in zip((side, side + 1), (shape.h, shape.w), pads[:2], pads[2:], strict=True):
+        assert before + length + after == max((count - 1) * stride + size, before + length)
+
+
+def test_graph_reads_every_part_of_a_split(tmp_path: Path) -> None:
+    """An operator may leave a part unread, which some compilers take for an output."""
+    onnx = pytest.importorskip("onnx")
+    units = sorted((REFERENCE / "units").glob("*route*.cfg"))
+    for path in (*sorted((DATA / "kinds").glob("*.cfg")), *units):
+        model = initialized(darkparse.compile(path))
+        darkparse.to_onnx(model, tmp_path / "x.onnx")
+        graph = onnx.load(tmp_path / "x.onnx").graph
+        read = {name for node in graph.node for name in node.input} | {output.name for output in graph.output}
+        unread = [node.name for node in graph.node if node.op_type == "Split" and not set(node.output) <= read]
+        assert not unread, path.name
+        assert {tensor.name for tensor in graph.initializer} <= read, path.name

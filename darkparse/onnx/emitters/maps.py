@@ -125,16 +125,27 @@ def pool(ctx: EmitContext, kind: str, x: Value, size: int, stride: IntOrPair, be
         after: Padding after the map.
     """
     attributes = {"kernel_shape": to_pair(size), "strides": to_pair(stride)}
-    if 0 <= before <= after < size:
-        return ctx.op(kind, x, pads=(before, before, after, after), **attributes)
+    ends = _drop_unreached(ctx, size, to_pair(stride), before, after)
+    if 0 <= before < size and all(0 <= end < size for end in ends):
+        pads = (before, before, *ends)
+        return ctx.op(kind, x, pads=pads if any(pads) else None, **attributes)
     # The operators support neither padding as large as the window nor negative padding.
-    padding = (0, 0, before, before), (0, 0, after, after)
+    padding = (0, 0, before, before), (0, 0, *ends)
     if kind == "MaxPool":
         return ctx.op(kind, ctx.pad(x, *padding, _get_lowest(ctx)), **attributes)
     shape = ctx.op("Concat", ctx.graph.ints(1, 1), ctx.op("Shape", x, start=2), axis=0)
     ones = ctx.op("Expand", ctx.graph.constant([[[[1.0]]]]), shape)
     total, count = (ctx.op(kind, ctx.pad(values, *padding), **attributes) for values in (x, ones))
     return total / count
+
+
+def _drop_unreached(ctx: EmitContext, size: int, strides: tuple[int, int], before: int, after: int) -> tuple[int, ...]:
+    """Return the padding behind rows and columns without what lies behind the last window; as it is if unknown."""
+    shape = ctx.fixed_input
+    if shape is None or after <= 0:
+        return after, after
+    sides = zip((shape.h, shape.w), strides, strict=True)
+    return tuple(max(after - (length + before + after - size) % stride, 0) for length, stride in sides)
 
 
 def _get_lowest(ctx: EmitContext) -> float:
