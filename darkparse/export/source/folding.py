@@ -20,7 +20,8 @@ from darkparse.export.source.calls import Arg, Call, Slot
 from darkparse.export.source.definitions import is_defined
 from darkparse.export.source.expressions import Item
 from darkparse.export.source.parameters import BlockParameters
-from darkparse.network.analysis.blocks import BlockSearch, block_name, entry_of, is_chain
+from darkparse.network.analysis.blocks import BlockSearch, block_name, count_readers, entry_of
+from darkparse.network.analysis.chains import ChainSearch, is_chain
 
 MAX_CLASSES = 32
 """Maximum number of block classes; each requires a search of the whole network. Known networks have at most 7."""
@@ -46,19 +47,14 @@ class BlockFolder:
     """Replaces copies of blocks with calls of a common class, from the inside out."""
 
     def __init__(self, items: Sequence[Item], outputs: frozenset[int]) -> None:
+        self.items = list(items)
         self.outputs = outputs
         self.templates: list[Template] = []
-        self._arrange(items)
-
-    def _arrange(self, items: Sequence[Item]) -> None:
-        """Replace the current items and rebuild the block search."""
-        self.items = list(items)
-        self.search = BlockSearch(self.items, self.outputs)
 
     def fold(self) -> tuple[list[Item], list[Template]]:
         """Return the folded items and the block classes, inner ones first."""
-        for find in (BlockSearch.find_joined, BlockSearch.find_chain):
-            while len(self.templates) < MAX_CLASSES and (match := find(self.search)) is not None:
+        for search in (BlockSearch, ChainSearch):
+            while len(self.templates) < MAX_CLASSES and (match := search(self.items, self.outputs).find()) is not None:
                 self._replace(*match)
                 self._repeat()
         return self.items, self.templates
@@ -75,15 +71,14 @@ class BlockFolder:
         )
         template = Template(name, tuple(windows[0]), entry, parameters)
         self.templates.append(template)
-        items = list(self.items)
         for start, window, values in reversed(list(zip(starts, windows, parameters.arguments, strict=True))):
             call = Call(name, tuple(Arg(slot) for slot in values))
-            items[start : start + length] = [_merge_window(window, call)]
-        self._arrange(items)
+            self.items[start : start + length] = [_merge_window(window, call)]
 
     def _repeat(self) -> None:
         """Join consecutive copies into one item; a single copy becomes an item with count 1."""
         names = {template.name for template in self.templates if "gate" not in template.items[-1].tags}
+        readers = count_readers(self.items)
         folded: list[Item] = []
         for item in self.items:
             is_block = item.call is not None and item.call.name in names and item.in_shape == item.out_shape
@@ -96,7 +91,7 @@ class BlockFolder:
             if (
                 before is not None
                 and _continues(before, item)
-                and self.search.readers[before.last] == 1
+                and readers[before.last] == 1
                 and before.last not in self.outputs
             ):
                 assert before.call is not None
@@ -106,7 +101,7 @@ class BlockFolder:
                 folded[-1] = replace(before, last=item.last, call=longer)
             else:
                 folded.append(replace(item, call=repeat_call))
-        self._arrange(folded)
+        self.items = folded
 
     def _name(self, window: Sequence[Item]) -> str:
         used_names = {template.name for template in self.templates}

@@ -15,7 +15,6 @@ from typing import Protocol
 from darkparse.layers import Shape
 
 MAX_PERIOD = 24
-MIN_CHAIN = 3
 POOLS = {"pool", "cat"}
 ELAN_PATHS = 4
 """Minimum number of maps that an ELAN block joins (YOLOv7); a CSP block joins two."""
@@ -44,10 +43,6 @@ class BlockItem(Protocol):
     @property
     def loose(self) -> str:
         """Properties that two copies have in common."""
-
-    @property
-    def strict(self) -> str:
-        """Properties in `loose`, kernel sizes and strides."""
 
     @property
     def in_shape(self) -> Shape: ...
@@ -96,7 +91,7 @@ class _Run:
 
 
 class BlockSearch:
-    """Search for blocks among items.
+    """Search for blocks in which paths split and join again.
 
     Args:
         items: Layers and blocks, in order.
@@ -105,13 +100,11 @@ class BlockSearch:
 
     def __init__(self, items: Sequence[BlockItem], outputs: frozenset[int]) -> None:
         self.items = items
-        self.readers = _count_readers(items)
-        self.last_reads = {i: position for position, item in enumerate(items) for i in item.reads}
-        self.last_reads |= dict.fromkeys(outputs, len(items))
+        self.last_reads = find_last_reads(items, outputs)
 
-    def find_joined(self) -> tuple[list[int], int] | None:
-        """Find the starts and the length of the shortest blocks in which paths split and join again."""
-        for length, groups in self._groups(strict=False):
+    def find(self) -> tuple[list[int], int] | None:
+        """Find the starts and the length of the shortest blocks."""
+        for length, groups in self._groups():
             found = [
                 starts
                 for starts in groups.values()
@@ -159,63 +152,11 @@ class BlockSearch:
         runs = [_Run(start) for start in starts]
         for size in range(1, length + 1):
             numbers: NumberOfRun = {}
-            if not all(self._grows(run, size, numbers, strict=False) for run in runs) or len(numbers) > 1:
+            if not all(self._grows(run, size, numbers) for run in runs) or len(numbers) > 1:
                 return False
         return all(run.is_block for run in runs) and all(b - a >= length for a, b in pairwise(starts))
 
-    def find_chain(self) -> tuple[list[int], int] | None:
-        """Find the starts and the length of chains: heads, stages, then the convolutions that save most."""
-        best: tuple[tuple[int, int, int], list[int]] | None = None
-        modes = (True, False) if any(map(_is_single_block, self.items)) else (True,)
-        found = ((strict, *of_length) for strict in modes for of_length in self._groups(strict=strict))
-        for strict, length, groups in found:
-            for starts in groups.values():
-                window = self.items[starts[0] : starts[0] + length]
-                if (
-                    len(starts) < 2
-                    or not is_chain(window, entry_of(window))
-                    or not (strict or _is_built_of_blocks(window))
-                ):
-                    continue
-                rank = self._rank(starts, length)
-                if rank and (best is None or (rank, (len(starts) - 1) * length, length) > best[0]):
-                    best = (rank, (len(starts) - 1) * length, length), starts
-        return None if best is None else (best[1], best[0][2])
-
-    def _rank(self, starts: list[int], length: int) -> int:
-        """Return the rank of a chain.
-
-        4 is a head with its projection, 3 a stage of blocks, 2 all convolutions between two joints, 1 some of them, and
-        0 no block.
-        """
-        window, copies = self.items[starts[0] : starts[0] + length], len(starts)
-        if "head" in window[-1].tags:
-            return 4 if len(window) == MIN_CHAIN and window[0].tags == {"conv"} and "conv" in window[1].tags else 0
-        if any(item.tags & {"head", "pool", "upsample", "global", "dense"} or not item.tags for item in window):
-            return 0
-        stacked = [item for item in window if item.is_repeat]
-        if stacked:
-            return 3 if len(window) == 2 and window[-1] is stacked[0] and copies >= MIN_CHAIN else 0
-        if _is_built_of_blocks(window):
-            return 3 if length >= MIN_CHAIN else 0
-        if any(changes_scale(item) for item in window):
-            return 0
-        kernels = [size for item in window for size in item.kernels]
-        if len(set(kernels)) == 1 or len(kernels) != len(window):
-            return 0
-        if length >= MIN_CHAIN and all(self._is_joint(start) and self._is_joint(start + length) for start in starts):
-            return 2
-        return int(copies >= (4 if length < MIN_CHAIN else 2))
-
-    def _is_joint(self, position: int) -> bool:
-        """Return whether paths split or join before an item, or one of its neighbors is not a plain convolution."""
-        if not 0 < position < len(self.items):
-            return True
-        before, item = self.items[position - 1 : position + 1]
-        plain = before.tags == {"conv"} == item.tags and not changes_scale(before) and not changes_scale(item)
-        return not plain or item.reads != (before.last,) or self.readers[before.last] > 1
-
-    def _groups(self, *, strict: bool) -> Iterator[tuple[int, dict[int, list[int]]]]:
+    def _groups(self) -> Iterator[tuple[int, dict[int, list[int]]]]:
         """Yield, for each length of at least two items, the starts of blocks that do not overlap, by number of the run.
 
         Runs without a copy are not extended further.
@@ -223,7 +164,7 @@ class BlockSearch:
         runs = [_Run(start) for start in range(len(self.items))]
         for length in range(1, MAX_PERIOD):
             numbers: NumberOfRun = {}
-            runs = [run for run in runs if self._grows(run, length, numbers, strict=strict)]
+            runs = [run for run in runs if self._grows(run, length, numbers)]
             copies = Counter(run.key for run in runs)
             runs = [run for run in runs if copies[run.key] > 1 or run.only_pools]
             groups: dict[int, list[int]] = defaultdict(list)
@@ -235,7 +176,7 @@ class BlockSearch:
             if length > 1:
                 yield length, groups
 
-    def _grows(self, run: _Run, length: int, numbers: NumberOfRun, *, strict: bool) -> bool:
+    def _grows(self, run: _Run, length: int, numbers: NumberOfRun) -> bool:
         """Extend a run to this length; return False at the end of the items or if the run would get a second input."""
         if run.start + length > len(self.items):
             return False
@@ -246,24 +187,13 @@ class BlockSearch:
             if run.entry is not None and run.entry != i:
                 return False
             run.entry = i
-        common = (run.key, item.strict if strict else item.loose, tuple(run.places.get(i, -1) for i in item.reads))
+        common = (run.key, item.loose, tuple(run.places.get(i, -1) for i in item.reads))
         run.key = numbers.setdefault(common, len(numbers))
         run.is_block = run.last_read < run.start + length
         run.places[item.last] = length
         run.last_read = max(run.last_read, self.last_reads.get(item.last, -1))
         run.only_pools = run.only_pools and item.tags <= POOLS
         return True
-
-
-def _is_single_block(item: BlockItem) -> bool:
-    """Return whether an item is a single block and not a stack of blocks."""
-    return "block" in item.tags and not item.is_repeat
-
-
-def _is_built_of_blocks(window: Sequence[BlockItem]) -> bool:
-    """Return whether items are convolutions around one block: an inverted bottleneck with squeeze-and-excitation."""
-    blocks = [item for item in window if _is_single_block(item)]
-    return len(blocks) == 1 and all(item in blocks or item.tags == {"conv"} for item in window)
 
 
 def block_name(window: Sequence[BlockItem]) -> str:
@@ -300,12 +230,6 @@ def block_name(window: Sequence[BlockItem]) -> str:
     return {2: "ConvPair", 3: "ConvTriple"}.get(len(window), "ConvSet")
 
 
-def is_chain(items: Sequence[BlockItem], entry: int) -> bool:
-    """Return whether every item is a module that reads only the previous item."""
-    before = [entry, *(item.last for item in items[:-1])]
-    return all(item.is_module and item.reads == (i,) for item, i in zip(items, before, strict=True))
-
-
 def entry_of(window: Sequence[BlockItem]) -> int:
     """Return the only value that enters the window."""
     inner = {item.last for item in window}
@@ -318,9 +242,16 @@ def changes_scale(item: BlockItem) -> bool:
     return "upsample" not in item.tags and (before.h, before.w) != (after.h, after.w)
 
 
-def _count_readers(items: Sequence[BlockItem]) -> dict[int, int]:
+def count_readers(items: Sequence[BlockItem]) -> dict[int, int]:
+    """Return how many items read each layer."""
     counts: dict[int, int] = defaultdict(int)
     for item in items:
         for i in set(item.reads):
             counts[i] += 1
     return counts
+
+
+def find_last_reads(items: Sequence[BlockItem], outputs: frozenset[int]) -> dict[int, int]:
+    """Return the position of the last item that reads each layer; an output is read after all items."""
+    last_reads = {i: position for position, item in enumerate(items) for i in item.reads}
+    return last_reads | dict.fromkeys(outputs, len(items))

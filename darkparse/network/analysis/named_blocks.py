@@ -12,7 +12,7 @@ from sys import intern
 from typing import TYPE_CHECKING
 
 from darkparse.layers import Shape
-from darkparse.network.analysis.blocks import BlockSearch, block_name, entry_of
+from darkparse.network.analysis.blocks import BlockSearch, block_name, count_readers, entry_of
 from darkparse.network.node import Node
 
 if TYPE_CHECKING:
@@ -47,7 +47,6 @@ class LayerItem:
     reads: tuple[int, ...]
     tags: frozenset[str]
     loose: str
-    strict: str
     in_shape: Shape
     out_shape: Shape
     kernels: tuple[float, ...] = ()
@@ -78,16 +77,12 @@ class _BlockFinder:
         self.sources = find_sources(network)
         self.outputs = frozenset(self.sources[i] for i in network.outputs)
         nodes = (node for node in network.nodes if self.sources[node.index] == node.index)
-        self._arrange([_layer_item(node, self.sources) for node in nodes])
-
-    def _arrange(self, items: list[LayerItem]) -> None:
-        self.items = items
-        self.search = BlockSearch(items, self.outputs)
+        self.items = [_layer_item(node, self.sources) for node in nodes]
 
     def find(self) -> None:
         """Replace blocks by items until none are left."""
         rounds = 0
-        while rounds < MAX_ROUNDS and (match := self.search.find_joined()) is not None:
+        while rounds < MAX_ROUNDS and (match := BlockSearch(self.items, self.outputs).find()) is not None:
             rounds += 1
             self._replace(*match, key=f"block {rounds}")
 
@@ -102,8 +97,7 @@ class _BlockFinder:
         items = list(self.items)
         for start in reversed(starts):
             items[start : start + length] = [_merge(items[start : start + length], key)]
-        self._arrange(items)
-        self._arrange(_join_copies(items, self.search.readers, self.outputs))
+        self.items = _join_copies(items, count_readers(items), self.outputs)
 
 
 def find_sources(network: Network) -> dict[int, int]:
@@ -121,7 +115,6 @@ def _layer_item(node: Node, sources: dict[int, int]) -> LayerItem:
     size = getattr(layer, "size", 0) if layer.role in ("conv", "pool") else 0
     is_grouped = getattr(layer, "groups", 1) > 1
     loose = f"{node.kind} {getattr(layer, 'activation', '')} {is_grouped} {len(reads)}"
-    strict = f"{loose} {size} {getattr(layer, 'stride', '')}"
     shape = node.in_shape or node.out_shape
     tags = frozenset((layer.role,)) - {""}
     is_module = layer.role not in ("cat", "add", "gate")
@@ -131,7 +124,6 @@ def _layer_item(node: Node, sources: dict[int, int]) -> LayerItem:
         reads,
         tags,
         intern(loose),
-        intern(strict),
         shape,
         node.out_shape,
         kernels,
@@ -153,7 +145,6 @@ def _merge(window: Sequence[LayerItem], key: str) -> LayerItem:
         layers,
         (entry,),
         tags & {"head", "upsample"} | {"block"} | ({"stack"} if is_stack else set()),
-        key,
         key,
         first.in_shape,
         window[-1].out_shape,
@@ -188,5 +179,5 @@ def _join_copies(items: Sequence[LayerItem], readers: dict[int, int], outputs: f
             joined.append(item)
         else:
             key = intern(item.loose + REPEAT)
-            joined.append(replace(item, loose=key, strict=key, is_repeat=True))
+            joined.append(replace(item, loose=key, is_repeat=True))
     return joined
