@@ -4,12 +4,12 @@ from __future__ import annotations
 
 CODES: dict[str, str] = {
     # The text is not a cfg. No further checks run.
-    "not-a-cfg": "The file is not a cfg but e.g. a web page, a list of names or weights. Pass the cfg itself.",
+    "not-a-cfg": "The file is of another type, e.g. a web page, a list of names or weights. Pass the cfg itself.",
     "empty": "The file has no section. A cfg starts with `[net]`.",
     "no-net": "The first section is not `[net]` or `[network]`, which defines the input size.",
     "no-layers": "The cfg has no layers after `[net]`.",
     "outside-section": "A line precedes the first section; Darknet crashes on it. Remove it.",
-    "header": "A section header has no closing bracket or text after it; Darknet reads the whole line as the "
+    "header": "A section header has no closing bracket, or text follows it; Darknet reads the whole line as the "
     "section name.",
     "line-ends": "Lines end in CR, as on old Macs, so Darknet reads the file as one line. Save it with LF line ends.",
     "unreadable": "The file cannot be read or is not text.",
@@ -69,9 +69,9 @@ DATA_CODES: dict[str, str] = {
     "data-file": "A line of the `.data` file is missing, is not a number or names a missing file.",
     "class-names": "The names, `classes=` of the `.data` file and the cfg disagree. Correct the wrong one; for the "
     "cfg, use `darkparse edit --classes`.",
-    "no-picture": "The image does not exist. Correct the path, which is relative to Darknet's working directory, or "
+    "no-image": "The image does not exist. Correct the path, which is relative to Darknet's working directory, or "
     "remove the line.",
-    "bad-picture": "The file is not an image or cannot be read. Save the image again or remove the line.",
+    "bad-image": "The file is not an image or cannot be read. Save the image again or remove the line.",
     "no-label": "The image has no label file. pjreddie/darknet exits; AlexeyAB/darknet assumes that there are no "
     "objects. Write an empty file for an image without objects.",
     "label-elsewhere": "The label file is in a place where this Darknet fork does not look. Move it, or train with "
@@ -81,7 +81,7 @@ DATA_CODES: dict[str, str] = {
     "AlexeyAB/darknet skips the object.",
     "box-outside": "The box extends beyond the image. Write its center, width and height as fractions of the image, "
     "not as pixels or a corner.",
-    "box-size": "The box has no width or height, so it is skipped.",
+    "box-size": "The width or height of the box is 0, so the box is skipped.",
     "box-tiny": "The box is smaller than a pixel of the network's input, so it is skipped. Use a larger input or crop "
     "the images.",
     "no-object": "The labels of the list contain no objects, so the network only learns background.",

@@ -93,7 +93,7 @@ def sort_diagnostics(diagnostics: Iterable[Diagnostic]) -> tuple[Diagnostic, ...
     """Sort diagnostics and merge those with the same cause at its first location.
 
     Sections come in file order. Within a section warnings come before errors, since a warning about a misspelled line
-    explains why the section is invalid. References lead to earlier sections, so what explains an error precedes it.
+    explains why the section is invalid. References lead to earlier sections, so the cause of an error precedes it.
     """
     first: dict[tuple[str, str, str], Diagnostic] = {}
     more: dict[tuple[str, str, str], list[Span]] = {}

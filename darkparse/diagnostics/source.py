@@ -25,7 +25,7 @@ class Source:
     encoding: str = "utf-8"
     """Encoding of the file. Darknet supports only UTF-8."""
     is_cfg: bool = True
-    """Whether the text is that of a cfg; otherwise the sections found in it have no cfg text to keep."""
+    """Whether options are quoted from this text; False if they only point to its lines, as those of `lower`."""
 
     def get_position(self, offset: int) -> tuple[int, int]:
         """Return the 1-based line and column of a character offset; a byte order mark has no column."""

@@ -56,7 +56,7 @@ class Section:
 
     @property
     def end(self) -> int:
-        """Offset behind the last option, or behind the header of a section without options."""
+        """Offset after the last option, or after the header of a section without options."""
         return self.options[-1].end if self.options else self.span.end
 
     def find(self, key: str) -> Option | None:

@@ -1,4 +1,4 @@
-"""Formatter for cfg text that keeps comments and the meaning for Darknet."""
+"""Formatter for cfg text that preserves comments and what Darknet reads."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ def format_cfg(config: Config) -> str:
     """Format a cfg with `key=value` lines, one blank line before each section or its comment, and LF line ends.
 
     Commas in lists are not followed by a space, except between the pairs of `anchors`. A comment after a value is
-    preceded by one space. Spaces inside a value stay, although Darknet ignores them (it reads `layers=-1 8` as -18).
+    preceded by one space. Other spaces inside a value are kept, although Darknet ignores them (it reads `layers=-1 8`
+    as -18).
     """
     options = {option.start: option for section in (config.net, *config.sections) for option in section.options}
     lines: list[str] = []

@@ -1,4 +1,4 @@
-"""Characters that look like the ASCII ones that a cfg is written in: full-width signs, dashes, invisible spaces."""
+"""Characters that look like the ASCII characters of a cfg: full-width signs, dashes, invisible spaces."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ SIGNS = DASHES | {
     "\u201c": '"',
     "\u201d": '"',
 }
-"""Those that Unicode's compatibility form does not map to ASCII."""
+"""Look-alikes that Unicode's compatibility normalization (NFKC) does not map to ASCII."""
 
 
 def describe_lookalike(text: str) -> str:
     """Return a hint about the first character that is not ASCII, as `; '＝' (U+FF1D) is not '='`; empty without one.
 
-    Bytes that are not UTF-8 are passed over: they belong to another encoding, not to a slip.
+    Bytes that are not UTF-8 are skipped: they are a sign of another encoding, not of a typing error.
     """
     for character in text:
         if not character.isascii() and not "\ud800" <= character <= "\udfff":
@@ -29,7 +29,7 @@ def describe_lookalike(text: str) -> str:
 
 
 def fold_lookalikes(text: str) -> str:
-    """Return a text with ASCII characters in place of those that look like them."""
+    """Return a text in which ASCII characters replace those that look like them."""
     return "".join(_fold(character) for character in text)
 
 

@@ -1,4 +1,4 @@
-"""Parser from cfg text to `Config`."""
+"""Parsing of cfg text to a `Config`."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def locate_cfg(cfg: str | os.PathLike[str]) -> Path:
         return path
 
     close_matches = get_close_matches(name.lower()[:MAX_QUOTE_LENGTH], shipped, n=1)
-    hint = f"did you mean {close_matches[0]}?" if close_matches else f"cfgs that ship: {', '.join(shipped)}"
+    hint = f"did you mean {close_matches[0]}?" if close_matches else f"available: {', '.join(shipped)}"
     raise DarkparseError(f"{truncate(str(path))}: no such file, and no cfg of that name ships with darkparse ({hint})")
 
 
@@ -172,8 +172,8 @@ def _parse_section(source: Source, lines: list[Token]) -> Section:
         raise cfg_error("header", f"{message}{describe_lookalike(header_text)}", span)
     if trailing:
         message = (
-            "text after the closing bracket: Darknet reads the whole line as the section name, got "
-            f"{truncate(header_text)!r}; move the text to a separate line"
+            f"text after the closing bracket, got {truncate(header_text)!r}, all of which Darknet reads as the section "
+            "name; move the text to a separate line"
         )
         raise cfg_error("header", message, span)
     return Section(name, tuple(_parse_option(source, line) for line in body if line.type == "OPTION"), span)

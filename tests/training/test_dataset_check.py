@@ -75,11 +75,11 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda f: write(f / "my.names", "cat\n"),
         "my.data:1:11: error: 1 from names =, 2 from classes =, 2 from",
     ),
-    "no-picture": (
+    "no-image": (
         lambda f: (f / "1.png").unlink(),
         "train.txt:2:1: error: 1 of 10 images: the image does not exist",
     ),
-    "bad-picture": (
+    "bad-image": (
         lambda f: write(f / "1.png", "no"),
         "train.txt:2:1: error: 1 of 10 images: the file is not an image",
     ),
@@ -94,7 +94,10 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
         "5.txt:3:1: error: 1 of 21 objects: the class",
     ),
     "box-outside": (lambda f: write(f / "6.txt", "0 .9 .5 .3 .3\n"), "6.txt:1:1: warning: 1 of 19 objects: the box "),
-    "box-size": (lambda f: write(f / "6.txt", SOUND + "1 .9 .5 0 .3"), "6.txt:3:1: warning: 1 of 21 objects: the box "),
+    "box-size": (
+        lambda f: write(f / "6.txt", SOUND + "1 .9 .5 0 .3"),
+        "6.txt:3:1: warning: 1 of 21 objects: the width",
+    ),
     "box-tiny": (
         lambda f: write(f / "6.txt", SOUND + "1 .9 .5 .03 .3"),
         "6.txt:3:1: warning: 1 of 21 objects: the box ",
@@ -137,7 +140,7 @@ def test_check_decode_finds_truncated_image(tmp_path: Path, suffix: str, capsys:
     (told,) = json.loads(capsys.readouterr().out)["datasets"]
     assert told["decoded"]
     (finding,) = told["findings"]
-    assert (finding["code"], finding["line"]) == ("bad-picture", 6)
+    assert (finding["code"], finding["line"]) == ("bad-image", 6)
     assert finding["message"].startswith(f"1 of 10 images ({path}: ")
 
 
@@ -161,7 +164,7 @@ def test_check_data_reports_planted_fault_alone(code: str, tmp_path: Path) -> No
 
 def test_check_reports_all_planted_faults(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     plant(tmp_path)
-    together = FAULTS.keys() - {"no-object", "data-file", "no-picture", "label-line", "box-size", "box-outside"}
+    together = FAULTS.keys() - {"no-object", "data-file", "no-image", "label-line", "box-size", "box-outside"}
     for code in sorted(together):
         FAULTS[code][0](tmp_path)
     (tmp_path / "0.png").unlink()

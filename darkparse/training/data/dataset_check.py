@@ -226,7 +226,7 @@ def _read_head(image: DatasetImage) -> _Fault | None:
     """Check an image file's header."""
     if not is_file(image.path):
         return _Fault("no-picture")
-    return None if read_image_size(Path(image.path)) is not None else _Fault("bad-picture")
+    return None if read_image_size(Path(image.path)) is not None else _Fault("bad-image")
 
 
 def _decode(image: DatasetImage) -> _Fault | None:
@@ -236,7 +236,7 @@ def _decode(image: DatasetImage) -> _Fault | None:
     try:
         open_image(image.path, None, apply_exif=False)
     except ImageError as problem:
-        return _Fault("bad-picture", str(problem))
+        return _Fault("bad-image", str(problem))
     return None
 
 
