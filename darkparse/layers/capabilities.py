@@ -40,36 +40,36 @@ class Joining(Layer):
 
 
 class ChannelSlice(Layer):
-    """Layer kind that selects group `group_id` (zero-based) of `groups` equal channel groups of each input."""
+    """Layer kind that selects group `group_id`, counted from 0, of `groups` equal channel groups of each input."""
 
     groups: int
     group_id: int
 
 
 Channels = tuple[int, ...]
-"""Channels of an output that stay, in their new order."""
+"""Channels of an output to keep, in their new order."""
 
 
 class ChannelCut(NamedTuple):
-    """What changes in a layer when some channels of its output or inputs are taken out."""
+    """Changes to a layer that remove some channels of its output or inputs."""
 
     options: Mapping[str, int]
     axes: Mapping[str, tuple[Channels | None, ...]]
-    """By path of an array, the positions that stay on each of its first axes; None for all.
+    """Positions to keep on each of the first axes of an array, by the array's path; None keeps all.
 
-    Arrays that are not named have the output's channels on their first axis.
+    Arrays that are not listed have the output's channels on their first axis.
     """
 
 
 class Cuttable(Layer):
-    """Layer kind with arrays of which some channels can be taken out."""
+    """Layer kind with arrays from which channels can be removed."""
 
     @abstractmethod
     def cut(self, ctx: LayerContext, outputs: Channels | None, inputs: tuple[Channels | None, ...]) -> ChannelCut:
-        """Return what changes if only these channels of the output and of each input stay; None for all.
+        """Return the changes that keep only these channels of the output and of each input; None keeps all.
 
         Raises:
-            LayerError: The channels belong together.
+            LayerError: Channels cannot be removed, because the layer mixes them in groups.
         """
 
 

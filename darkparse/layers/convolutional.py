@@ -155,7 +155,7 @@ class Convolutional(Padded, Convolution, Cuttable):
         if self.effective_groups == 1:
             return ChannelCut(count, {"conv.weight": (outputs, inputs[0])})
         if not self.is_depthwise or ctx.input.c != self.filters:
-            message = f"a convolution of {self.effective_groups} groups, whose channels belong together"
+            message = f"cannot select channels of a convolution with {self.effective_groups} groups"
             raise LayerError(message, option="groups")
         return ChannelCut(count | {"groups": len(outputs)} if outputs else {}, {})
 
@@ -280,8 +280,8 @@ class Deconvolutional(Padded):
         _check_numload(self)
         if self.numload * inputs[0].c % self.filters:
             message = (
-                f"a file with the first {self.numload} of {self.filters} filters ends within the weights of an input "
-                "channel"
+                f"numload={self.numload} of {self.filters} filters would end a weights file within the weights of an "
+                "input channel"
             )
             raise LayerError(message, option="numload", input=0)
         h, w = ((n - 1) * self.stride + self.size - 2 * self.effective_padding for n in (inputs[0].h, inputs[0].w))

@@ -1,4 +1,4 @@
-"""Section kinds, options and activations of other programs, with what they are in Darknet."""
+"""Section kinds, options and activations of other programs, with their equivalents in Darknet."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ YOLOR = "only YOLOR's PyTorch code supports it"
 YOLOV5 = "YOLOv5 module, available in PyTorch only"
 IMPLICIT = f"{YOLOR}; [implicit] provides its learned constant"
 LOWERED_IMPLICIT = f"{IMPLICIT}; {LOWER}"
-PART = "[route] with groups= and group_id= selects an equal part"
+PART = "[route] with groups= and group_id= selects one of several equal parts"
 QUANTIZED = (
-    "quantized convolution of a PyTorch loader; use [convolutional], which computes it without the rounding and loads "
+    "quantized convolution of a PyTorch loader; use [convolutional], which computes it without rounding and loads "
     "the same weights"
 )
 DEFORMABLE = (
@@ -58,8 +58,8 @@ FOREIGN_KINDS: dict[str, str] = {
     "map, but [route] only joins maps of the same size",
     "selectchannels": f"{YOLOR}; it multiplies a map by the logistic of a learned constant, but "
     "[implicit] and [scale_channels] multiply by the constant itself",
-    "dwt": f"{YOLOR}; it is a wavelet of 2×2 blocks: [reorg3d] with stride=2 moves the same positions to channels, "
-    f"unmixed",
+    "dwt": f"{YOLOR}; it is a wavelet transform of 2×2 blocks: [reorg3d] with stride=2 moves the same positions to "
+    "channels without mixing them",
     "jde": f"{YOLOR}; its head predicts boxes and embeddings: use [yolo] for the boxes",
     "focus": f"{YOLOV5}; [reorg3d] with stride=2 moves the same values to channels, in another order",
     "depthtospace": "the most similar section is [reorg3d] with reverse=1",
@@ -94,18 +94,17 @@ FOREIGN_KINDS: dict[str, str] = {
 } | dict.fromkeys(
     ("c3", "c2f", "c3k2", "bottleneck", "bottleneckcsp", "csp", "spp", "sppf", "sppcspc", "detect", "bifpn"), YOLOV5
 )
-"""What a section of another program is in Darknet, by its name as `normalize_kind` returns it."""
+"""Equivalents of other programs' sections in Darknet, by the section's name as `normalize_kind` returns it."""
 
 FOREIGN_OPTIONS: dict[tuple[str, str], str] = {
     ("connected", "transpose"): "MICL-AI's fork stores this matrix transposed, inputs × outputs, also in its "
-    "weights files: transpose it "
-    "before loading them",
+    "weights files: transpose it before loading them",
     ("yolo", "from"): "YOLOR's PyTorch code uses it to fuse heads",
 }
-"""What an option of a fork means, by kind and key."""
+"""Meanings of options that only other programs support, by kind and key."""
 
 FOREIGN_ACTIVATIONS: dict[str, str] = {
-    "silu": f"Darknet's name for it is swish; {LOWER} if it is of YOLOR or PyTorch_YOLOv4",
+    "silu": f"Darknet's name for it is swish; {LOWER} if it comes from YOLOR or PyTorch_YOLOv4",
     "sigmoid": "Darknet's name for it is logistic",
     "none": "Darknet's name for it is linear",
     "identity": "Darknet's name for it is linear",
@@ -118,7 +117,7 @@ FOREIGN_ACTIVATIONS: dict[str, str] = {
     "softplus": "Darknet does not support it",
     "softmax": "use a [softmax] layer",
 }
-"""What an activation is called in Darknet, by its name in lower case without underscores."""
+"""Equivalents of other programs' activations in Darknet, by name in lower case without underscores."""
 
 
 def normalize_kind(name: str) -> str:
@@ -144,4 +143,4 @@ CONVOLUTION_PREFIXES = {
     "binary": "binary",
     "xnor": "xnor",
 }
-"""What follows `conv` or stands before it in the names that loaders give to a kind of convolution."""
+"""Prefixes of the names that loaders give to kinds of convolutions, with the kind as `FOREIGN_KINDS` spells it."""

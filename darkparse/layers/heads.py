@@ -78,7 +78,7 @@ class Region(Head, LossLayer):
     def warnings(self, ctx: LayerContext) -> tuple[LayerError, ...]:
         errors = check_anchors(self.anchors, self.num, tuple(range(self.num)), "num")
         largest, grid = max(self.anchors, default=0), max(ctx.input.h, ctx.input.w)
-        # Those of another input size may be larger than the grid, and with decimals they are cells all the same.
+        # Anchors for another input size may be larger than the grid; values with decimals are in cells even then.
         has_decimals = any(side % 1 for side in self.anchors)
         if errors or largest <= (max(2 * grid, MAX_ANCHOR_IN_CELLS) if has_decimals else grid):
             return errors

@@ -180,8 +180,8 @@ class ConvolutionalMemory(Padded):
         )
         if (h, w) != (x.h, x.w):
             raise LayerError(
-                f"its convolutions change the size from {x.h}×{x.w} to {h}×{w}, but a state must keep its size; use "
-                f"pad=1",
+                f"its convolutions change the size from {x.h}×{x.w} to {h}×{w}, but the state must keep its size; "
+                "use pad=1",
                 option="pad",
             )
         return Shape(filters, h, w)

@@ -51,7 +51,9 @@ def test_deconvolution_numload_stores_that_many_filters() -> None:
     assert model.layers[0].deconv.weight.shape == (4, 6, 2, 2)
     assert torch.equal(model.layers[0].deconv.weight.flatten()[:48], numbers[12:])
     assert torch.equal(model.layers[0].norm.bias[:3], numbers[:3])
-    with pytest.raises(darkparse.CfgError, match="first 1 of 6 filters ends within the weights of an input channel"):
+    with pytest.raises(
+        darkparse.CfgError, match="numload=1 of 6 filters would end a weights file within the weights of an input"
+    ):
         darkparse.compile(text.replace("numload=3", "numload=1"))
 
 

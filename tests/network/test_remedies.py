@@ -102,7 +102,7 @@ def test_route_of_vector_and_map_names_both_inputs() -> None:
     ("name", "code", "facts"),
     [
         ("reorg-old", "unknown-kind", ["use [reorg]", "computes [reorg3d] for [reorg]"]),
-        ("quantize-conv", "unknown-kind", ["computes it without the rounding", "the same weights"]),
+        ("quantize-conv", "unknown-kind", ["computes it without rounding", "the same weights"]),
         ("connected-transpose", "unknown-option", ["this matrix transposed", "inputs × outputs"]),
     ],
 )
@@ -116,8 +116,8 @@ def test_kind_or_option_of_another_fork_is_explained(name: str, code: str, facts
 @pytest.mark.parametrize(
     ("kind", "fact"),
     [
-        ("quantized_convolutional", "without the rounding"),
-        ("QuantConv2d", "without the rounding"),
+        ("quantized_convolutional", "without rounding"),
+        ("QuantConv2d", "without rounding"),
         ("depthwise_convolutional", "groups="),
         ("prelu", "slope is learned"),
         ("extract", "groups= and group_id="),
