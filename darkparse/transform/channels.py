@@ -1,4 +1,4 @@
-"""Networks with some of their channels: the arrays and options of every layer that makes or reads them."""
+"""Removal of channels: from the arrays and options of every layer that computes or reads them."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from darkparse.weights.layout import state_key
 def select_channels(
     network: Network, arrays: Arrays, kept: Mapping[int, Channels], layers: Mapping[int, Layer]
 ) -> tuple[Network, Arrays]:
-    """Return a network whose layers have only some of their output channels, and its arrays.
+    """Return a network whose layers keep only some of their output channels, and its arrays.
 
     Args:
         network: The network.
         arrays: Its arrays.
-        kept: By layer the channels that stay; layers that are not named keep all.
-        layers: Other layers to put in place of some, by index.
+        kept: Output channels to keep, by layer index; other layers keep all.
+        layers: Layers to replace, by index.
 
     Raises:
-        CfgError: A layer whose channels change shares its weights, or its channels belong together.
+        CfgError: A layer whose channels change shares its weights, or its channels cannot be selected.
     """
     changed, cut_arrays = dict(layers), dict(arrays)
     for node in network.nodes:
@@ -47,15 +47,18 @@ def select_channels(
 def _cut_node(
     network: Network, node: Node, arrays: Arrays, outputs: Channels | None, inputs: tuple[Channels | None, ...]
 ) -> tuple[dict[str, Any], Arrays]:
-    """Return the options of a layer that change, and its arrays."""
+    """Return the changed options of a layer, and its arrays."""
     layer = node.layer
     if not isinstance(layer, Cuttable):
-        raise make_refusal(f"[{node.kind}] has arrays that cannot be cut by channels", node.section.span)
+        raise make_refusal(f"cannot select channels of [{node.kind}]", node.section.span)
     sharing = next((other.index for other in network.nodes if other.shared_with == node.index), node.shared_with)
     if sharing is not None:
-        raise make_refusal(f"layer {node.index} shares its weights with layer {sharing}", node.section.span)
+        raise make_refusal(
+            f"cannot select channels of layer {node.index}: it shares its weights with layer {sharing}",
+            node.section.span,
+        )
     if getattr(layer, "numload", 0):
-        raise make_refusal("numload= counts filters of another file", node.section.locate("numload"))
+        raise make_refusal("cannot select channels of a layer with numload=", node.section.locate("numload"))
     try:
         cut = layer.cut(node.context, outputs, inputs)
     except LayerError as problem:
@@ -65,7 +68,7 @@ def _cut_node(
 
 
 def _cut(array: LazyArray, axes: tuple[Channels | None, ...]) -> LazyArray:
-    """Return some positions of an array's first axes, cut when they are read."""
+    """Return an array with only these positions of its first axes; they are selected when the array is read."""
     lengths = [
         length if positions is None else len(positions) for positions, length in zip(axes, array.shape, strict=False)
     ]

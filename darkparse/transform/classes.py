@@ -1,4 +1,4 @@
-"""Some classes of a trained network, or all of them in another order."""
+"""Selection of classes of a trained network, or a new order of all of them."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ class SelectClasses:
 
     keep: tuple[int, ...]
     renormalize: bool = False
-    preserves: ClassVar[str] = "the kept classes' rows byte for byte, and with them boxes, objectness and class scores"
+    preserves: ClassVar[str] = "the kept classes' rows byte for byte, and therefore boxes, objectness and class scores"
 
     def __call__(self, network: Network, arrays: Arrays) -> tuple[Network, Arrays]:
-        """Return the network and its arrays with these classes."""
+        """Return the network with these classes, and its arrays."""
         count = count_classes(network)
         _check_numbers(self.keep, count)
         kept: dict[int, Channels] = {}
@@ -60,26 +60,29 @@ class SelectClasses:
         assert isinstance(head, Head)
         self._check_normalization(node, drops=len(self.keep) < head.classes)
         if not head.needs_map and node.in_shapes[0].area > 1:
-            raise make_refusal(f"the head reads a map of {node.in_shapes[0]} as a vector", node.section.span)
+            message = f"cannot select classes: the head reads a map of {node.in_shapes[0]} as a vector"
+            raise make_refusal(message, node.section.span)
         if is_changed and (option := node.section.find("counters_per_class")) is not None:
-            raise make_refusal("counters_per_class= counts the old classes; remove the line", option.span)
+            raise make_refusal("counters_per_class= counts objects of the old classes; remove the line", option.span)
         if is_changed and (path := getattr(head, "map", None)) is not None:
             raise make_refusal(f"map={path} lists the old classes; remove the line", node.section.locate("map"))
         options: dict[str, Any] = {"classes": len(self.keep)}
         return replace(head, **options)
 
     def _check_normalization(self, node: Node, *, drops: bool) -> None:
-        """Refuse word trees, and softmax over fewer classes unless that is wanted."""
+        """Raise CfgError for a word tree, and for a softmax over fewer classes unless `renormalize` is set."""
         layer = node.layer
         if getattr(layer, "tree", None) is not None:
-            raise make_refusal("the classes of a word tree depend on each other", node.section.locate("tree"))
+            message = "cannot select classes of a word tree, because they depend on each other"
+            raise make_refusal(message, node.section.locate("tree"))
         is_softmax = isinstance(layer, Classifier)
         if is_softmax and (getattr(layer, "groups", 1) > 1 or getattr(layer, "spatial", False)):
-            raise make_refusal("a softmax of several groups has no single list of classes", node.section.span)
+            message = "cannot select classes of a softmax with several groups; expected one list of classes"
+            raise make_refusal(message, node.section.span)
         if drops and not self.renormalize and (is_softmax or getattr(layer, "softmax", False)):
-            message = "softmax divides by the sum over all classes, so fewer classes give larger scores"
+            message = "softmax divides by the sum over all classes, so fewer classes have larger scores"
             place = node.section.span if is_softmax else node.section.locate("softmax")
-            raise make_refusal(f"{message}; --renormalize (renormalize=True) accepts that", place)
+            raise make_refusal(f"{message}; accept them with --renormalize (renormalize=True)", place)
 
 
 def select_classes(
@@ -91,9 +94,9 @@ def select_classes(
     options: ReadOptions = ReadOptions(),
     compile_options: CompileOptions = CompileOptions(),
 ) -> tuple[Network, LoadedArrays]:
-    """Keep some classes of a trained network; boxes and scores of these classes stay the same.
+    """Keep some classes of a trained network; their boxes and scores do not change.
 
-    The rows of the kept classes stay byte for byte, in the layer before each head, or in the last layer of a
+    The weights of the kept classes are copied byte for byte, in the layer before each head or in the last layer of a
     classifier.
 
     Args:
@@ -118,7 +121,7 @@ def select_classes(
     """
     loaded = read(cfg, weights, options, compile_options)
     if loaded is None:
-        raise WeightsError("classes are selected in trained weights, and there are none")
+        raise WeightsError("selecting classes requires trained weights, got none")
     selected = apply(SelectClasses(tuple(keep), renormalize), loaded)
     return selected.network, selected
 
@@ -127,12 +130,13 @@ def count_classes(network: Network) -> int:
     """Return the number of classes of a network's heads, or of a classifier.
 
     Raises:
-        DarkparseError: The network has no classes, or its heads have different numbers of them.
+        DarkparseError: The network has no classes, or its heads have different numbers of classes.
     """
     heads = [network.nodes[index].layer for index in network.heads]
     counts = {head.classes for head in heads if isinstance(head, Head)}
     if len(counts) > 1:
-        raise DarkparseError(f"{network.name}: heads have different numbers of classes ({sorted(counts)})")
+        numbers = ", ".join(map(str, sorted(counts)))
+        raise DarkparseError(f"{network.name}: heads have different numbers of classes, got {numbers}")
     if counts:
         return counts.pop()
     last = network.nodes[network.outputs[0]]
@@ -143,16 +147,16 @@ def count_classes(network: Network) -> int:
 
 def _check_numbers(keep: Sequence[int], count: int) -> None:
     if not keep:
-        raise DarkparseError("no class is left; expected at least one")
+        raise DarkparseError("no class remains; expected at least one")
     for position, number in enumerate(keep):
         if not 0 <= number < count:
             raise DarkparseError(f"unknown class {number}; expected a number from 0 to {count - 1}")
         if number in keep[:position]:
-            raise DarkparseError(f"class {number} is named twice; expected each class once")
+            raise DarkparseError(f"class {number} is listed twice; expected each class once")
 
 
 def _trace(network: Network, index: int, channels: Channels, *, reader: int | None, kept: dict[int, Channels]) -> None:
-    """Collect the channels that stay, from the end of a network back to the layers that compute them.
+    """Collect the channels to keep, from the end of a network back to the layers that compute them.
 
     Raises:
         CfgError: Another layer reads them too, or a layer mixes channels on the way.
@@ -162,7 +166,8 @@ def _trace(network: Network, index: int, channels: Channels, *, reader: int | No
     node = network.nodes[index]
     others = [i for i in network.readers[index] if i != reader and network.nodes[i].layer.role != "loss"]
     if others:
-        raise make_refusal(f"layer {others[0]} reads the scores of layer {index} too", node.section.span)
+        message = f"cannot select classes: layer {others[0]} also reads the scores of layer {index}"
+        raise make_refusal(message, node.section.span)
     kept[index] = channels
     is_depthwise = getattr(node.layer, "is_depthwise", False)
     if not is_depthwise and any(hasattr(node.layer, name) for name in ("filters", "output")):
@@ -171,6 +176,6 @@ def _trace(network: Network, index: int, channels: Channels, *, reader: int | No
     if not (is_depthwise or is_alone or node.kind in PER_CHANNEL) or any(
         shape.c != node.out_shape.c for shape in node.in_shapes
     ):
-        raise make_refusal(f"[{node.kind}] mixes channels, so no class can be taken out", node.section.span)
+        raise make_refusal(f"cannot select classes: [{node.kind}] mixes channels", node.section.span)
     for source in node.inputs:
         _trace(network, source, channels, reader=index, kept=kept)

@@ -1,4 +1,4 @@
-"""The interface of transformations, and what they share."""
+"""Interface and shared functions of the transformations."""
 
 from __future__ import annotations
 
@@ -17,30 +17,30 @@ class Transformation(Protocol):
 
     @property
     def preserves(self) -> str:
-        """What stays the same, in one sentence for users."""
+        """What the transformation preserves, in one phrase for users."""
 
     def __call__(self, network: Network, arrays: Arrays) -> tuple[Network, Arrays]:
         """Return the changed network and its arrays, by their names in the state_dict.
 
         Raises:
-            DarkparseError: The change cannot be made exactly; the message has the place and the reason.
+            DarkparseError: The transformation would not be exact; the message shows the place and the reason.
         """
 
 
 def apply(transformation: Transformation, loaded: LoadedArrays) -> LoadedArrays:
-    """Transform a network with its arrays; every function that takes the result of `weights.read` takes this too.
+    """Transform a network with its arrays; the result can be passed wherever that of `weights.read` can.
 
     Args:
         transformation: The transformation.
-        loaded: Network and arrays; they stay as they are.
+        loaded: Network and arrays; they are not modified.
 
     Raises:
-        DarkparseError: The transformation cannot be made exactly.
+        DarkparseError: The transformation would not be exact.
     """
     network, arrays = transformation(loaded.network, loaded.arrays)
     return replace(loaded, network=network, stored=arrays)
 
 
 def make_refusal(reason: str, span: Span) -> CfgError:
-    """Return the error of a layer that a transformation cannot change exactly."""
+    """Return the error for a section that cannot be transformed exactly."""
     return cfg_error("inexact", reason, span)

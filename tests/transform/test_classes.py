@@ -151,7 +151,7 @@ def test_select_channels_of_a_head_are_its_classes() -> None:
 def test_select_classes_of_a_softmax_is_the_softmax_of_fewer(end: str) -> None:
     kind = "[convolutional]\nfilters=5\n" if "avgpool" in end else "[connected]\noutput=5\nactivation=linear\n"
     network = darkparse.compile(NET + kind + end)
-    with pytest.raises(darkparse.CfgError, match="fewer classes give larger scores; --renormalize"):
+    with pytest.raises(darkparse.CfgError, match="fewer classes have larger scores; accept them with --renormalize"):
         SelectClasses((4, 1))(network, make_arrays(network))
     selected, arrays = SelectClasses((4, 1), renormalize=True)(network, make_arrays(network))
     assert selected.nodes[selected.outputs[0]].out_shape.size == 2
@@ -168,14 +168,14 @@ def test_select_classes_of_a_classifier_without_softmax_is_exact() -> None:
 CONVOLUTION = "[convolutional]\nfilters=16\n"
 YOLO = "[yolo]\nmask=0,1\nanchors=1,2,3,4\nnum=2\nclasses=3\n"
 REFUSED = [
-    (CONVOLUTION + YOLO + "[route]\nlayers=0\n[convolutional]\n", "reads the scores of layer 0 too"),
+    (CONVOLUTION + YOLO + "[route]\nlayers=0\n[convolutional]\n", "also reads the scores of layer 0"),
     (CONVOLUTION + YOLO + "map=x.map\n", "lists the old classes"),
-    (CONVOLUTION + YOLO + "counters_per_class=1,2,3\n", "counts the old classes"),
-    (CONVOLUTION + "groups=1\n[convolutional]\nfilters=16\ngroups=2\n" + YOLO, "2 groups"),
+    (CONVOLUTION + YOLO + "counters_per_class=1,2,3\n", "counts objects of the old classes"),
+    (CONVOLUTION + "groups=1\n[convolutional]\nfilters=16\ngroups=2\n" + YOLO, "with 2 groups"),
     (CONVOLUTION.replace("16", "8") + "[convolutional]\nfilters=8\n[route]\nlayers=-1,-2\n" + YOLO, "mixes channels"),
     (2 * CONVOLUTION + "[convolutional]\nfilters=16\nshare_index=1\n" + YOLO, "shares its weights with layer 1"),
-    (HEADS["region"].format("") + "softmax=1\n", "fewer classes give larger scores"),
-    ("[connected]\noutput=6\n[softmax]\ngroups=2\n", "several groups"),
+    (HEADS["region"].format("") + "softmax=1\n", "fewer classes have larger scores"),
+    ("[connected]\noutput=6\n[softmax]\ngroups=2\n", "a softmax with several groups"),
 ]
 
 
@@ -192,7 +192,7 @@ def test_select_classes_of_a_word_tree_is_refused(tmp_path: Path) -> None:
     (tmp_path / "x.tree").write_text("a -1\nb -1\nc -1\n", "utf-8")
     (tmp_path / "x.cfg").write_text(NET + HEADS["region"].format("") + "softmax=1\ntree=x.tree\n", "utf-8")
     network = darkparse.compile(tmp_path / "x.cfg")
-    with pytest.raises(darkparse.CfgError, match="the classes of a word tree depend on each other"):
+    with pytest.raises(darkparse.CfgError, match="cannot select classes of a word tree"):
         SelectClasses((0,), renormalize=True)(network, make_arrays(network))
 
 
@@ -225,8 +225,8 @@ def test_classes_command_writes_names_in_the_new_order(tmp_path: Path) -> None:
     ("arguments", "message"),
     [
         (["--keep", "stär"], "did you mean 'star'"),
-        (["--keep", "star,3,star"], "named twice"),
-        (["--drop", "0,1,2,3"], "no class is left"),
+        (["--keep", "star,3,star"], "listed twice"),
+        (["--drop", "0,1,2,3"], "no class remains"),
         ([], "expected --keep or --drop"),
         (["--keep", "0", "--names", "none.names"], "none.names"),
     ],

@@ -1,4 +1,4 @@
-"""Lowered networks give the numbers of the classes that they come from, and what cannot be lowered is refused."""
+"""Lowered networks compute what the PyTorch projects compute; sections that cannot be lowered raise an error."""
 
 from __future__ import annotations
 
@@ -216,11 +216,18 @@ REFUSED = [
     (NET + convolution(4) + "[alternate_channels]\nfrom=0\n", "yolor", "[alternate_channels]", "not known"),
     (NET + convolution(4, 1, "activation=linear\npadding=1"), "yolor", "padding=1", "padding="),
     (NET + convolution(4).replace("size=1", "size=3,5"), "spurslipu", "3,5", "several sizes"),
-    (NET + convolution(4).replace("pad=1\n", ""), "yolor", "[convolutional]", "needs pad="),
-    (NET + convolution(4) + "[route]\nlayers=7\n", "yolor", "7", "expected one of 0 to 0"),
-    (NET + convolution(4) + "[route]\nlayers=0\ngroups=2\n", "yolor", "2", "no groups="),
-    (NET + convolution(4) + "[shift_channels]\nfrom=0\n", "yolor", "0", "not a learned constant"),
+    (NET + convolution(4).replace("pad=1\n", ""), "yolor", "[convolutional]", "missing option pad="),
+    (NET + convolution(4) + "[route]\nlayers=7\n", "yolor", "7", "expected an earlier layer, 0 to 0"),
+    (NET + convolution(4) + "[route]\nlayers=0\ngroups=2\n", "yolor", "2", "does not support groups="),
+    (
+        NET + convolution(4) + "[shift_channels]\nfrom=0\n",
+        "yolor",
+        "0",
+        "must refer to a learned constant, got [convolutional]",
+    ),
     (NET + convolution(4) + "[avgpool]\n", "spurslipu", "[avgpool]", "not known"),
+    (NET + convolution(4) + "[se]\nreduction=0\n", "spurslipu", "0", "reduction must be 1 to 4"),
+    (NET + convolution(4) + "[se]\nreduction=5\n", "spurslipu", "5", "reduction must be 1 to 4"),
     (NET + convolution(4) + "[shortcut]\nfrom=0\nweights_type=per_feature\n", "spurslipu", "per_feature", "not known"),
 ]
 
@@ -251,7 +258,7 @@ def test_lower_state_of_other_classes_names_the_classes(tmp_path: Path) -> None:
         .replace("filters=14", "filters=16")
         .replace("classes=2", "classes=3")
     )
-    with pytest.raises(darkparse.WeightsError, match=r"module_list\.\d+\.implicit is 1×14×1×1 float32") as caught:
+    with pytest.raises(darkparse.WeightsError, match=r"module_list\.\d+\.implicit, got 1×14×1×1 float32") as caught:
         darkparse.lower(text, state)
     (cause,) = caught.value.causes
     assert (cause.code, cause.facts["classes"]) == ("classes", 2)

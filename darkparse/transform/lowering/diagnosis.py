@@ -1,4 +1,4 @@
-"""Why a state dict does not fit a foreign cfg, as for any other weights."""
+"""Diagnosis of a state dict that does not fit a foreign cfg, with the causes that are tried for other weights."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from darkparse.weights.diagnosis.other_cfgs import find_fitting_changes
 from darkparse.weights.layout import get_tensors, state_key
 from darkparse.weights.matching import MismatchReport
 
-REMEDIES = {"classes": "set that in the cfg, or take the state dict of your classes"}
-"""Remedies in place of those that name a command for plain cfgs, by the cause's code."""
+REMEDIES = {"classes": "set that in the cfg, or use the state dict trained for this cfg"}
+"""Remedies by cause that replace those with a command for plain cfgs."""
 
 
 @dataclass(frozen=True, eq=False)
 class StateMismatch(Mismatch):
-    """A cfg, layer by layer in Darknet's kinds, and a state dict that does not fit it."""
+    """A cfg lowered layer by layer to Darknet's kinds, and a state dict that does not fit it."""
 
     state: State
     keys: Mapping[str, str]
-    """For tensors of the network that come from the state dict, their keys there."""
+    """Keys in the state dict of the network's tensors that come from it."""
     is_countable: bool = True
 
     @property
@@ -56,13 +56,13 @@ def _squeeze(shape: tuple[int, ...]) -> tuple[int, ...]:
 def make_mismatch_error(
     state: State, problem: str, network: Network, keys: Mapping[int, Mapping[str, str]]
 ) -> WeightsError:
-    """Return the error of a state dict that does not fit, with the causes that explain it.
+    """Return the error for a state dict that does not fit, with the likely causes.
 
     Args:
         state: The state dict.
         problem: The first difference.
-        network: The cfg in Darknet's kinds, with a layer for each constant.
-        keys: For each layer the keys of its arrays by path.
+        network: The cfg lowered to Darknet's kinds, with a layer for each constant.
+        keys: Keys of the arrays in the state dict, by layer index and path.
     """
     names = {
         state_key(node, tensor): keys[node.index][tensor.path]
@@ -74,6 +74,6 @@ def make_mismatch_error(
     causes = tuple(
         replace(cause, remedy=REMEDIES.get(cause.code, cause.remedy)) for cause in find_fitting_changes(case)
     )
-    lines = [f"\n  cause: {cause.message}\n  what to do: {cause.remedy}" for cause in causes]
+    lines = [f"\n  cause: {cause.message}\n  hint: {cause.remedy}" for cause in causes]
     message = f"{state.file.name} does not fit {network.name}: {problem}{''.join(lines)}"
     return WeightsError(message, MismatchReport(causes))

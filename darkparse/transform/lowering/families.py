@@ -1,6 +1,6 @@
 """The PyTorch projects whose cfgs can be lowered, as data.
 
-The facts were read from the projects' sources and checked by running them. None of their code is used here.
+The rules were derived from the projects' sources and verified by running them. None of their code is used here.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _COMMON_KINDS = frozenset(["convolutional", "maxpool", "upsample", "route", "sho
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Family:
-    """A PyTorch project with its own cfgs, and the rules of its layers."""
+    """PyTorch project whose cfgs have their own kinds and rules."""
 
     name: str
     title: str
@@ -27,17 +27,17 @@ class Family:
     marks: frozenset[str]
     """Section kinds, activations and parts of state dict keys that no other family has."""
     activations: Mapping[str, str]
-    """Activations that act, with their names in Darknet; every other name is silently linear."""
+    """Activations that the project supports, with their names in Darknet; it treats any other as linear."""
     epsilon: float
-    """Added to the variance in batch norm, within the square root."""
+    """Value that batch norm adds to the variance, under the square root."""
     decodes_new_coords: bool
-    """Whether heads decode as AlexeyAB's `new_coords=1` with `scale_x_y=2`; otherwise as `scale_x_y=1`."""
+    """Whether heads decode like AlexeyAB's with `new_coords=1` and `scale_x_y=2`; otherwise as with `scale_x_y=1`."""
     floors_padding: bool = False
     """Whether `pad=1` means (size - 1) // 2 rather than size // 2."""
     route_takes_second_half: bool = False
-    """Whether a route with `groups=` takes the second half of the previous layer, whatever its other options are."""
+    """Whether a route with `groups=` selects the second half of the previous layer, whatever its other options."""
     image_channels: tuple[int, ...] = (3,)
-    """Possible numbers of input channels; `channels=` is not read."""
+    """Possible numbers of input channels; the project ignores `channels=`."""
 
 
 _WONGKINYIU_KINDS = _COMMON_KINDS | frozenset(["reorg", "reorg3d", "avgpool", "scale_channels", "sam", "dropout"])
@@ -81,7 +81,7 @@ SPURSLIPU = Family(
 )
 FAMILIES = {family.name: family for family in (YOLOR, PYTORCH_YOLOV4, SPURSLIPU)}
 SHARED_MARKS = frozenset(("silu", "reorg", "w"))
-"""Marks of YOLOR and PyTorch_YOLOv4, whose rules for what they share are the same."""
+"""Marks that YOLOR and PyTorch_YOLOv4 share; both treat them in the same way."""
 
 
 def choose_family(name: str | None, config: Config, keys: Iterable[str]) -> Family:
@@ -93,7 +93,7 @@ def choose_family(name: str | None, config: Config, keys: Iterable[str]) -> Fami
         keys: Names of the arrays in the state dict.
 
     Raises:
-        DarkparseError: The name is unknown, or neither kinds nor keys decide.
+        DarkparseError: The name is unknown, or the family cannot be detected from the kinds and keys.
     """
     if name is not None:
         if name not in FAMILIES:
@@ -108,8 +108,8 @@ def choose_family(name: str | None, config: Config, keys: Iterable[str]) -> Fami
     if not families and found & SHARED_MARKS:
         return PYTORCH_YOLOV4
     reason = (
-        f"{config.source.name} has layers of {' and of '.join(family.title for family in families)}"
+        f"{config.source.name}: ambiguous project, got layers of {' and of '.join(f.title for f in families)}"
         if families
-        else f"neither the layers of {config.source.name} nor the keys of its state dict tell whose they are"
+        else f"{config.source.name}: unknown project, because neither layers nor state dict keys identify it"
     )
-    raise DarkparseError(f"{reason}\nhint: name the family (--from {' | '.join(FAMILIES)})")
+    raise DarkparseError(f"{reason}\nhint: name the project (--from {' | '.join(FAMILIES)})")

@@ -1,4 +1,4 @@
-"""Constants folded into convolutions wherever that is exact; elsewhere they become layers."""
+"""Folding of constants into convolutions where that is exact; elsewhere they become layers."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from darkparse.transform.lowering.rules import make_pointwise
 from darkparse.transform.lowering.state import Values
 
 QUARTERS = (0, 2, 1, 3)
-"""Quarter of a focus at the place of each quarter of `[reorg3d]`: rows come first in a focus, columns in reorg3d."""
+"""Quarter of a focus that corresponds to each quarter of `[reorg3d]`: a focus orders rows first, reorg3d columns."""
 
 
 def fold(graph: Graph) -> None:
-    """Fold constants and the order of a focus into convolutions, and write what is left as layers."""
+    """Fold constants and the order of a focus into convolutions, and convert the remaining ones to layers."""
     for item in _find(graph, "affine"):
         item.inputs = item.inputs[:1]  # the constant is in the arrays
     while any(_fold_affine(graph, item) for item in _find(graph, "affine")):
@@ -50,7 +50,7 @@ def _update(item: Item, path: str, change: Callable[[NDArray[np.float64]], NDArr
 
 
 def _fold_into_affine(graph: Graph, item: Item) -> bool:
-    """Fold into a constant before it that nothing else reads."""
+    """Fold an affine layer into an affine layer before it, if no other layer reads that one."""
     (x,) = item.inputs
     if x.kind != "affine" or len(graph.readers(x)) > 1:
         return False
@@ -62,7 +62,7 @@ def _fold_into_affine(graph: Graph, item: Item) -> bool:
 
 
 def _fold_before(graph: Graph, item: Item) -> bool:
-    """Fold into the linear convolution before it, if nothing else reads that."""
+    """Fold an affine layer into a linear convolution before it, if no other layer reads that one."""
     (x,) = item.inputs
     if not x.is_linear_convolution or len(graph.readers(x)) > 1:
         return False
@@ -75,7 +75,7 @@ def _fold_before(graph: Graph, item: Item) -> bool:
 
 
 def _fold_behind(graph: Graph, item: Item) -> bool:
-    """Fold into the convolutions that read it, if all can take it: padding would not see a shift."""
+    """Fold an affine layer into the convolutions that read it; padded ones cannot absorb a shift."""
     readers = graph.readers(item)
     shifts = bool(item.arrays["shift"].any())
     if not readers or any(r.kind != "convolutional" or (shifts and _is_padded(r)) for r in readers):
@@ -105,7 +105,7 @@ def _fold_into_reader(item: Item, scale: Values, shift: Values) -> None:
 
 
 def _lower_focus(graph: Graph, item: Item) -> None:
-    """Write a focus as `[reorg3d]`, and its order into the convolutions that read it, or into one behind it."""
+    """Replace a focus by `[reorg3d]`, and apply its order in the convolutions that read it, or in an additional one."""
     readers = graph.readers(item)
     reorg = Item("reorg3d", item.section, item.channels, item.inputs, {"stride": "2"})
     order = np.arange(item.channels).reshape(4, -1)[list(QUARTERS)].reshape(-1)
@@ -122,7 +122,7 @@ def _lower_focus(graph: Graph, item: Item) -> None:
 
 
 def _apply_logistic(graph: Graph, head: Item) -> None:
-    """Apply the logistic function before a head with `new_coords`, in its convolution if nothing else reads that."""
+    """Apply the logistic function before a head with `new_coords`, in its convolution if no other layer reads that."""
     (x,) = head.inputs
     if x.is_linear_convolution and len(graph.readers(x)) == 1:
         x.options["activation"] = "logistic"

@@ -1,4 +1,4 @@
-"""A network that is being lowered: layers that refer to each other, before they are numbered."""
+"""Network during lowering: layers that refer to each other and are numbered at the end."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from darkparse.syntax import Section
 from darkparse.transform.lowering.state import Values
 
 MAX_RELATIVE = 9
-"""Layers further back than this are named by their absolute number."""
+"""Largest distance of a relative reference; layers further back are referred to by their absolute number."""
 
 
 @dataclass(eq=False)
 class Item:
-    """A layer before it has a number.
+    """Layer without a number.
 
     Attributes:
         kind: Section kind. `affine` adds or multiplies by a constant and is written as a depthwise 1×1 convolution;
             `image` is the network's input.
-        section: Section of the foreign cfg that it comes from.
+        section: Section of the foreign cfg that it was lowered from.
         channels: Number of output channels.
         inputs: Layers that it reads. Except in a route, the first must directly precede it in the cfg.
-        options: Options as text, references left out.
+        options: Text of the options, without references.
         arrays: Arrays by their path in the module.
-        keys: For arrays that stand in the state dict, their keys.
+        keys: State dict keys of the arrays that come from there, by path.
     """
 
     kind: str
@@ -54,7 +54,7 @@ class Item:
 
 
 REFERENCES = {"route": "layers", "shortcut": "from", "scale_channels": "from", "sam": "from"}
-"""Option that holds the references of a kind, and which inputs it names: all of a route's, else all but the first."""
+"""Option of each kind that refers to layers: to all inputs of a route, otherwise to all but the first."""
 
 
 @dataclass(eq=False)
@@ -64,7 +64,7 @@ class Graph:
     items: list[Item] = field(default_factory=list)
 
     def readers(self, item: Item) -> list[Item]:
-        """Return the layers that read a layer, one for each time."""
+        """Return the layers that read a layer, repeated if they read it several times."""
         return [reader for reader in self.items for source in reader.inputs if source is item]
 
     def replace(self, old: Item, new: Item) -> None:
@@ -88,7 +88,7 @@ class Graph:
 
 @dataclass(frozen=True, slots=True)
 class Numbered:
-    """A layer with its number's place in the list: its section kind, options with references, and arrays."""
+    """Layer at the list position that is its number: section kind, options with references, and arrays."""
 
     kind: str
     options: dict[str, str]
@@ -97,7 +97,7 @@ class Numbered:
 
 
 def number_items(items: Iterable[Item]) -> list[Numbered]:
-    """Arrange layers in the order of a cfg, with a route where a layer does not read the previous layer."""
+    """Number layers in the order of a cfg, with a route where a layer does not read the previous layer."""
     numbered: list[Numbered] = []
     numbers: dict[Item, int] = {}
     previous: Item | None = None
@@ -120,7 +120,7 @@ def number_items(items: Iterable[Item]) -> list[Numbered]:
 
 
 def make_affine(item: Item) -> Item:
-    """Return the depthwise 1×1 convolution that computes an affine layer."""
+    """Return the depthwise 1×1 convolution that is equivalent to an affine layer."""
     channels = str(item.channels)
     options = {"filters": channels, "groups": channels, "size": "1", "stride": "1", "pad": "0", "activation": "linear"}
     scale, shift = item.arrays["scale"], item.arrays["shift"]

@@ -36,8 +36,8 @@ def lower(
 ) -> tuple[Network, LoadedArrays]:
     """Lower the cfg of a PyTorch project and its state dict to a plain AlexeyAB network with its arrays.
 
-    The map before each head and its boxes stay the same within float32 rounding. Layers change their numbers:
-    constants are folded into convolutions where that is exact and become layers elsewhere.
+    The map before each head and its boxes are equal up to float32 rounding. Layer numbers change, because constants
+    are folded into convolutions where that is exact, and become separate layers elsewhere.
 
     Args:
         cfg: A path, the text of a cfg, or a parsed Config.
@@ -48,13 +48,13 @@ def lower(
         The network, and its arrays for `darkparse.load`, `darkparse.to_onnx` and `LoadedArrays.save`.
 
     Raises:
-        CfgError: A section cannot be lowered exactly, or is not known; the message shows its place.
+        CfgError: A section is unknown or cannot be lowered exactly; the message shows its place.
         WeightsError: The state dict cannot be read or does not fit the cfg.
-        DarkparseError: The family is not known.
+        DarkparseError: The project is unknown.
 
     >>> darkparse.lower("yolov3-tiny", "tiny.weights")
     Traceback (most recent call last):
-    darkparse.errors.WeightsError: tiny.weights: it holds floats without names; expected the state dict that ...
+    darkparse.errors.WeightsError: tiny.weights: got floats without names; expected the state dict that ...
     """
     config, file = read_cfg(cfg), State.read(state)
     rules = choose_family(family, config, file.arrays)
@@ -73,7 +73,7 @@ def _lower_sections(config: Config, family: Family, state: State) -> Lowering:
     image = Item("image", config.net, _count_image_channels(config, family, state))
     for index, section in enumerate(config.sections):
         if section.kind not in family.kinds:
-            reason = f"[{section.kind}] cannot be lowered: its rule in {family.title} is not known"
+            reason = f"cannot lower [{section.kind}]: its rule in {family.title} is not known"
             raise make_refusal(reason, section.span)
         layer = Layer(lowering, index, section, image)
         _check_previous(layer)
@@ -86,18 +86,18 @@ _READS_PREVIOUS = frozenset(RULES) - {"route", "route_lhalf", "implicit_add", "i
 
 def _check_previous(layer: Layer) -> None:
     if layer.section.kind in _READS_PREVIOUS and layer.previous.kind == "yolo":
-        raise make_refusal("a layer that reads a head; expected a [route] behind the head", layer.section.span)
+        raise make_refusal("cannot lower a layer that reads a head; expected a [route] after it", layer.section.span)
 
 
 def _count_image_channels(config: Config, family: Family, state: State) -> int:
-    """Return the channels of the network's input, which the first convolution decides where a family has several."""
+    """Return the number of input channels; if the family allows several, that of the first convolution."""
     first = state.arrays.get("module_list.0.Conv2d.weight")
     channels = first.shape[1] if first is not None and len(first.shape) == 4 else family.image_channels[0]
     return channels if channels in family.image_channels else family.image_channels[0]
 
 
 def _explain_mismatch(lowering: Lowering, problem: str) -> DarkparseError:
-    """Return the error of a state dict that does not fit, for which constants stay layers of their own."""
+    """Return the error for a state dict that does not fit; for the diagnosis, constants remain separate layers."""
     items = [_gate(item) if item.kind == "affine" else item for item in lowering.graph.items]
     replaced = dict(zip(lowering.graph.items, items, strict=True))
     for item in items:
@@ -108,13 +108,13 @@ def _explain_mismatch(lowering: Lowering, problem: str) -> DarkparseError:
 
 
 def _gate(item: Item) -> Item:
-    """Return a gate in place of an affine layer, which needs as many channels."""
+    """Return a gate in place of an affine layer; its constant has the same number of channels."""
     x, constant = item.inputs
     return Item("scale_channels", item.section, item.channels, [constant, x])
 
 
 def _compile_draft(lowering: Lowering, numbered: Sequence[Numbered]) -> Network:
-    """Compile the lowered layers; what is wrong is reported in the foreign cfg."""
+    """Compile the lowered layers; errors point to the foreign cfg."""
     config = lowering.config
     source = replace(config.source, is_cfg=False)
     sections = tuple(_make_section(source, layer.kind, layer.options, layer.item.section) for layer in numbered)
@@ -127,7 +127,7 @@ def _compile_draft(lowering: Lowering, numbered: Sequence[Numbered]) -> Network:
 
 
 def _make_section(source: Source, kind: str, options: dict[str, str], origin: Section) -> Section:
-    """Return a section whose options stand where the foreign cfg has them, or else at its header."""
+    """Return a section whose options point to those of the foreign cfg, or to its header if it does not have them."""
     made = []
     for key, text in options.items():
         option, start = origin.find(key), origin.span.start
@@ -139,13 +139,13 @@ def _make_section(source: Source, kind: str, options: dict[str, str], origin: Se
 
 
 def _rebuild(draft: Network, config: Config) -> Network:
-    """Return the network compiled from its own text, which keeps the sections of the foreign cfg where it can."""
+    """Return the network compiled from its own text, in which sections of the foreign cfg are kept if possible."""
     origins = {section.span.start: section for section in config.sections}
     layers = []
     for node in draft.nodes:
         origin = origins.get(node.section.span.start)
         if origin is not None and origin.kind in (node.kind, *node.layer.aliases):
-            del origins[node.section.span.start]  # its text belongs to the first layer that is made of it
+            del origins[node.section.span.start]  # the first layer lowered from the section gets its text
         else:
             origin = None
         layers.append((node.layer, origin))

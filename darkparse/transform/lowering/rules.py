@@ -1,4 +1,4 @@
-"""What each section of a foreign cfg is in Darknet: one function per kind."""
+"""Rules that lower the sections of a foreign cfg to Darknet's layers: one function per kind."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from darkparse.transform.lowering.state import State, Values
 from darkparse.transform.transformation import make_refusal
 
 SHORTCUT_EPSILON = 1e-4
-"""AlexeyAB adds it to the sum of a shortcut's weights (blas.c shortcut_multilayer_cpu)."""
+"""Value that AlexeyAB's Darknet adds to the sum of a shortcut's weights (blas.c shortcut_multilayer_cpu)."""
 DEFAULT_REDUCTION = 4
 
 
 @dataclass(eq=False)
 class Lowering:
-    """A cfg on its way to Darknet: the layers so far, and the output of each section."""
+    """State of lowering a cfg: the layers so far, and the output of each section."""
 
     config: Config
     family: Family
@@ -40,7 +40,7 @@ class Lowering:
 
 @dataclass(frozen=True, eq=False)
 class Layer:
-    """A section of the foreign cfg in its place."""
+    """Section of the foreign cfg with its index."""
 
     lowering: Lowering
     index: int
@@ -53,11 +53,11 @@ class Layer:
 
     @property
     def previous(self) -> Item:
-        """Output of the section before."""
+        """Output of the previous section."""
         return self.lowering.outputs[-1] if self.index else self.image
 
     def get_int(self, key: str, default: int | None = None) -> int:
-        """Return a whole number. Raises CfgError if it is missing or no number."""
+        """Return an integer option. Raises CfgError if it is missing or not a number."""
         option = self.section.find(key)
         if option is None and default is not None:
             return default
@@ -76,11 +76,11 @@ class Layer:
         return option.text or ""
 
     def _make_missing_error(self, key: str) -> CfgError:
-        message = f"[{self.section.kind}] needs {key}=, which {self.family.title} requires"
+        message = f"missing option {key}=, which {self.family.title} requires in [{self.section.kind}]"
         return make_refusal(message, self.section.span)
 
     def resolve(self, key: str) -> list[Item]:
-        """Return the layers that an option names by absolute or negative relative numbers."""
+        """Return the layers that an option refers to by absolute or negative relative numbers."""
         text, span, items = self.get_text(key), self.section.locate(key), []
         for part in text.rstrip(",").split(","):
             try:
@@ -89,28 +89,29 @@ class Layer:
                 raise make_refusal(f"{key}={truncate(text)}: {problem}", span) from None
             index = position if position >= 0 else self.index + position
             if not 0 <= index < self.index:
-                raise make_refusal(f"{key}={part} names layer {index}; expected one of 0 to {self.index - 1}", span)
+                message = f"{key}={part} refers to layer {index}; expected an earlier layer, 0 to {self.index - 1}"
+                raise make_refusal(message, span)
             items.append(self.lowering.outputs[index])
         return items
 
     def take(self, item: Item, path: str, part: str, shape: tuple[int, ...]) -> Values:
-        """Return an array of the state dict, and note where it goes."""
+        """Return an array of the state dict, and store its key for `path` in the layer."""
         item.keys[path], values = self.lowering.state.take(self.index, self.section, part, shape)
         return values
 
     def copy_options(self, *without: str) -> dict[str, str]:
-        """Return the options as text, the first of each key, without some."""
+        """Return the text of the options without some keys; the first option of each key counts."""
         options = {option.key: option.text for option in reversed(self.section.options) if option.text}
         return {key: text for key, text in reversed(options.items()) if key not in without}
 
 
 def pass_on(layer: Layer) -> Item:
-    """Return the output of the section before, unchanged."""
+    """Return the output of the previous section unchanged."""
     return layer.previous
 
 
 def keep(layer: Layer) -> Item:
-    """Return the same layer of Darknet, which reads the section before."""
+    """Return a layer of the same kind, which reads the previous section."""
     x = layer.previous
     return layer.lowering.add(Item(layer.section.kind, layer.section, x.channels, [x], layer.copy_options()))
 
@@ -121,17 +122,18 @@ def lower_convolution(layer: Layer) -> Item:
     for key in ("size", "filters"):
         option = section.find(key)
         if option is not None and "," in (option.text or ""):
-            raise make_refusal(f"convolutions of several sizes in one layer ({key}={option.text})", option.value_span)
+            message = f"cannot lower convolutions of several sizes in one layer, got {key}={option.text}"
+            raise make_refusal(message, option.value_span)
     padding_option = section.find("padding")
     if padding_option is not None:
-        raise make_refusal(f"{layer.family.title} has no padding=", padding_option.span)
+        raise make_refusal(f"{layer.family.title} does not support padding=; remove it", padding_option.span)
     size, filters = layer.get_int("size"), layer.get_int("filters")
     groups = x.channels if is_depthwise else layer.get_int("groups", 1)
     is_padded = layer.get_int("pad") != 0
     padding = is_padded * ((size - 1) // 2 if layer.family.floors_padding else size // 2)
     for key, count in (("groups", x.channels), ("filters", filters)):
         if min(size, filters, groups) < 1 or count % groups:
-            raise make_refusal(f"{groups} groups do not divide {count} channels", section.locate(key))
+            raise make_refusal(f"groups={groups} does not divide {count} channels", section.locate(key))
     activation = layer.family.activations.get(layer.get_text("activation"), "linear")
     item = Item("convolutional", section, filters, [x], layer.copy_options())
     item.options["pad"] = "1" if is_padded and padding == size // 2 else "0"
@@ -149,7 +151,7 @@ def lower_convolution(layer: Layer) -> Item:
 
 
 def _take_convolution(layer: Layer, item: Item, name: str, shape: tuple[int, ...]) -> None:
-    """Take the arrays of a convolution, with batch norm, or with a bias where it was folded or never there."""
+    """Take the arrays of a convolution: with batch norm, or with a bias if batch norm is folded or absent."""
     is_fused = layer.lowering.state.has(layer.index, "0.bias")
     name = "0" if is_fused else name
     item.arrays["conv.weight"] = layer.take(item, "conv.weight", f"{name}.weight", shape)
@@ -205,9 +207,11 @@ def lower_excitation(layer: Layer) -> Item:
     """Return squeeze and excitation: a gate from the mean of each channel."""
     x, section, add = layer.previous, layer.section, layer.lowering.add
     channels = x.channels
-    reduced = channels // layer.get_int("reduction", DEFAULT_REDUCTION)
-    if reduced < 1:
-        raise make_refusal(f"a reduction of {channels} channels to none", section.locate("reduction"))
+    reduction = layer.get_int("reduction", DEFAULT_REDUCTION)
+    if not 1 <= reduction <= channels:
+        message = f"reduction must be 1 to {channels}, the number of channels; got {reduction}"
+        raise make_refusal(message, section.locate("reduction"))
+    reduced = channels // reduction
     mean = add(Item("avgpool", section, channels, [x]))
     squeeze = Item("convolutional", section, reduced, [mean], _pointwise_options(reduced, "relu"))
     weights = layer.take(squeeze, "conv.weight", "se.fc.0.weight", (reduced, channels))
@@ -241,9 +245,10 @@ def lower_affine(layer: Layer) -> Item:
     x = layer.previous
     (constant,) = _resolve_single(layer)
     if constant.kind != "implicit":
-        raise make_refusal("from= names a layer that is not a learned constant", layer.section.locate("from"))
+        message = f"from= must refer to a learned constant, got [{constant.section.kind}]"
+        raise make_refusal(message, layer.section.locate("from"))
     if constant.channels != x.channels:
-        message = f"a constant of {constant.channels} channels for a map of {x.channels}"
+        message = f"from= must refer to a constant of {x.channels} channels, got {constant.channels}"
         raise make_refusal(message, layer.section.locate("from"))
     values = constant.arrays["implicit.weight"].reshape(-1)
     is_shift = layer.section.kind == "shift_channels"
@@ -255,31 +260,32 @@ def lower_affine(layer: Layer) -> Item:
 def _resolve_single(layer: Layer) -> list[Item]:
     items = layer.resolve("from")
     if len(items) > 1:
-        raise make_refusal("from= names several layers", layer.section.locate("from"))
+        raise make_refusal(f"from= must refer to one layer, got {len(items)}", layer.section.locate("from"))
     return items
 
 
 def lower_focus(layer: Layer) -> Item:
-    """Return YOLOR's `[reorg]`, whose quarters come in another order than those of `[reorg3d]`."""
+    """Return YOLOR's `[reorg]`, which orders the quarters differently from `[reorg3d]`."""
     x = layer.previous
     return layer.lowering.add(Item("focus", layer.section, 4 * x.channels, [x], {"stride": "2"}))
 
 
 def lower_route(layer: Layer) -> Item:
-    """Return a route; one layer without groups is that layer."""
+    """Return a route, or for a single layer without groups, that layer."""
     items, section = layer.resolve("layers"), layer.section
     options: dict[str, str] = {}
     if section.kind == "route_lhalf":
         options = {"groups": "2", "group_id": "0"}
     elif layer.get_int("groups", 1) > 1:
         if not layer.family.route_takes_second_half:
-            raise make_refusal(f"{layer.family.title} has no groups= in a [route]", section.locate("groups"))
+            message = f"{layer.family.title} does not support groups= in [route]"
+            raise make_refusal(message, section.locate("groups"))
         if len(items) == 1:
             items, options = [layer.previous], {"groups": "2", "group_id": "1"}
     if any(item.kind in ("image", "yolo") for item in items):
-        raise make_refusal("a route to the input or to a head", section.locate("layers"))
+        raise make_refusal("cannot lower a [route] that reads the input or a head", section.locate("layers"))
     if options and any(item.channels % 2 for item in items):
-        raise make_refusal("half of an odd number of channels", section.locate("layers"))
+        raise make_refusal("cannot halve an odd number of channels", section.locate("layers"))
     if len(items) == 1 and not options:
         return items[0]
     channels = sum(item.channels for item in items) // (2 if options else 1)
@@ -287,7 +293,7 @@ def lower_route(layer: Layer) -> Item:
 
 
 def lower_shortcut(layer: Layer) -> Item:
-    """Return a sum; weights are normalized by AlexeyAB's rule and their sum is restored by a layer behind it."""
+    """Return a sum; AlexeyAB's Darknet normalizes its weights, so a layer after it restores their sum."""
     x, section, add = layer.previous, layer.section, layer.lowering.add
     item = Item("shortcut", section, x.channels, [x, *layer.resolve("from")], {"activation": "linear"})
     add(item)
@@ -295,7 +301,8 @@ def lower_shortcut(layer: Layer) -> Item:
     if option is None or option.text == "none":
         return item
     if not layer.family.decodes_new_coords:
-        raise make_refusal(f"weighted shortcuts of {layer.family.title} are not known", option.value_span)
+        message = f"cannot lower weighted shortcuts: their rule in {layer.family.title} is not known"
+        raise make_refusal(message, option.value_span)
     count = len(item.inputs)
     raw = layer.take(item, "add.weight", "w", (count,)).astype(np.float64)
     weights = 2 / count / (1 + np.exp(-raw))
@@ -305,12 +312,12 @@ def lower_shortcut(layer: Layer) -> Item:
 
 
 def lower_pool(layer: Layer) -> Item:
-    """Return a max-pool, whose padding is minus infinity and rounds down, but zeros where size 2 has stride 1."""
+    """Return a max-pool; its padding is minus infinity and rounds down, except zeros for size 2 and stride 1."""
     x, section, add = layer.previous, layer.section, layer.lowering.add
     size, stride = layer.get_int("size"), layer.get_int("stride")
     options = layer.copy_options("padding") | ({} if size % 2 else {"padding": str(max(size - 2, 0))})
     if (size, stride) == (2, 1):
-        # A 2×2 convolution with one tap puts a row and a column of zeros behind the map.
+        # A 2×2 convolution with one tap appends a row and a column of zeros to the map.
         border = make_pointwise(x, section, scale=1)
         border.options |= {"size": "2", "padding": "1"}
         tap = np.zeros((x.channels, 1, 2, 2), np.float32)

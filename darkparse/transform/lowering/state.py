@@ -27,7 +27,7 @@ Values = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """An array that a layer needs."""
+    """Array that a layer requires."""
 
     shape: tuple[int, ...]
     index: int
@@ -37,12 +37,12 @@ class Expected:
 
 @dataclass(eq=False)
 class State:
-    """A state dict, with what the layers of the cfg have asked for so far.
+    """State dict, with the arrays that the layers of the cfg have requested so far.
 
     Attributes:
         file: The file.
         arrays: Arrays by key, without the prefix of a wrapper.
-        expected: What the cfg needs, by key.
+        expected: Requested arrays, by key.
     """
 
     file: FileBuffer
@@ -54,14 +54,14 @@ class State:
         """Read a file without running code from it.
 
         Raises:
-            WeightsError: The file cannot be read, or holds no state dict of a network with `module_list`.
+            WeightsError: The file cannot be read or is not the state dict of a network with `module_list`.
         """
         file = open_source(source)
         if file.container is None:
-            what = f"it is {file.file_type.title}" if file.file_type else "it holds floats without names"
+            actual = file.file_type.title if file.file_type else "floats without names"
             raise WeightsError(
-                f"{file.name}: {what}; expected the state dict that the project's training saves (.pt), since its "
-                ".weights files leave out constants and biases"
+                f"{file.name}: got {actual}; expected the state dict that the project's training saves (.pt), because "
+                "its .weights files omit constants and biases"
             )
         arrays, _ = split_counters(read_container(file, file.container).arrays)
         plain = {_strip_wrapper(key): array for key, array in arrays.items()}
@@ -70,7 +70,7 @@ class State:
             listed = ", ".join(list(own)[:MAX_LISTED_KEYS])
             raise WeightsError(
                 f"{file.name}: no key begins with {PREFIX}, got {listed or 'no arrays'}; expected the state dict of a "
-                "PyTorch project that keeps a cfg's layers in module_list"
+                "PyTorch project that stores a cfg's layers in module_list"
             )
         return cls(file, own)
 
@@ -79,7 +79,7 @@ class State:
         return f"{PREFIX}{index}.{part}" in self.arrays
 
     def take(self, index: int, section: Section, part: str, shape: tuple[int, ...]) -> tuple[str, Values]:
-        """Return the key and the values of a layer's array; zeros where it is missing or of another shape."""
+        """Return the key and the values of a layer's array; zeros if it is missing or has another shape or dtype."""
         key = f"{PREFIX}{index}.{part}"
         self.expected[key] = Expected(shape, index, section)
         array = self.arrays.get(key)
@@ -94,12 +94,16 @@ class State:
             place = f"layer {expected.index} [{expected.section.kind}] ({expected.section.span})"
             if array is None:
                 missing = [other for other in self.expected if other not in self.arrays]
-                return f"{_format_keys(missing)} missing from the file; {place} needs {_format_shape(expected.shape)}"
+                shape = _format_shape(expected.shape)
+                return f"{_format_keys(missing)} missing from the file; expected {shape} for {place}"
             if array.shape != expected.shape or array.dtype not in FLOAT_DTYPES:
                 actual, needed = _format_shape(array.shape), _format_shape(expected.shape)
-                return f"{key} is {actual} {array.dtype}, {place} needs {needed}"
+                return (
+                    f"wrong shape or dtype of {key}, got {actual} {array.dtype}; expected {needed} floating point for "
+                    f"{place}"
+                )
         unknown = [key for key in self.arrays if key not in self.expected]
-        return f"{_format_keys(unknown)} in the file, not in the cfg" if unknown else None
+        return f"{_format_keys(unknown)} in the file but not in the cfg" if unknown else None
 
     @property
     def num_values(self) -> int:
@@ -124,5 +128,5 @@ def _format_keys(keys: list[str]) -> str:
 
 
 def make_lazy(values: NDArray[Any]) -> LazyArray:
-    """Return values in memory as an array of a network."""
+    """Wrap values in memory as a `LazyArray`."""
     return LazyArray(values.shape, values.dtype.name, lambda: values)
