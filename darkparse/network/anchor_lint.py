@@ -103,9 +103,9 @@ def _report_unused(anchors: tuple[Box, ...], heads: Sequence[_MaskedHead], unuse
 
 
 def repair_masks(network: Network) -> dict[int, tuple[int, ...]]:
-    """Return masks by layer in which each anchor stands once, the smallest on the finest grid.
+    """Return masks by layer that select each anchor once, the smallest on the finest grid.
 
-    Masks that need no change are left out; the result is empty if the masks do not hold as many anchors as are listed.
+    Unchanged masks are omitted; the result is empty if the masks do not select as many anchors as are listed.
     """
     heads = [head for node in network.nodes if (head := _make_head(node)) is not None]
     return _assign_masks(heads[0].anchors, heads) if len({head.anchors for head in heads}) == 1 else {}
@@ -140,7 +140,8 @@ def _find_reversed(heads: Sequence[_MaskedHead]) -> Iterator[Diagnostic]:
         if len(head.mask) > 1 and all(a > b for a, b in pairwise(head.mask)):
             order = ",".join(map(str, reversed(head.mask)))
             message = (
-                f"mask= lists its anchors in reverse, and so are the predictors: weights of mask={order} do not fit"
+                "mask= lists its anchors in reverse, which reverses the predictors: weights trained with "
+                f"mask={order} do not fit"
             )
             yield Diagnostic("warning", "mask-order", message, head.mask_span)
     for fine, coarse in pairwise(sorted(heads, key=lambda head: -head.num_cells)):

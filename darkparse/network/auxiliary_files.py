@@ -29,7 +29,7 @@ def find_side_file(name: str, source: Source) -> Path | None:
 
 
 def _find_roots(source: Source) -> Iterator[Path]:
-    """Yield the directories in which files may lie: the caller's, or else those around the cfg."""
+    """Yield the directories that may contain the files: the caller's, or else those around the cfg."""
     roots = [Path(os.path.realpath(folder)) for folder in source.folders or ()]
     if source.folders is None and source.path is not None:
         beside = Path(os.path.realpath(source.path.parent))

@@ -1,4 +1,4 @@
-"""Thresholds of detection, and how images are read."""
+"""Settings of detection: thresholds, and how images are read."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class DetectionSettings:
         exif: whether EXIF orientation is applied; auto: if the dialect's Darknet does.
         channels: channel order of arrays and tensors; OpenCV's is bgr.
         classes: names or numbers of the classes to return; None for all.
-        order: order of the detections of an image: by score, or "nms", box by box in the order in which Darknet's
-            suppression leaves the boxes, which `detector map` counts by.
+        order: order of the detections of an image: by score, or "nms" for the order of the boxes after Darknet's
+            suppression, in which `detector map` counts them.
 
     Raises:
         DarkparseError: A value is out of range.

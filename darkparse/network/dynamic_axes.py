@@ -1,4 +1,4 @@
-"""Form of an exported file: dynamic axes and outputs, and the check that a network supports them."""
+"""Dynamic axes and outputs of an exported file, and the check that a network supports them."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def check_export_form(network: Network, heads: Heads, dynamic: DynamicAxes) -> N
     if not dynamic.size:
         return
     if not network.net.has_image:
-        raise DarkparseError(f"{network.name} takes a vector, so it has no dynamic height and width")
+        raise DarkparseError(f"{network.name} takes a vector, so height and width cannot be dynamic")
     for node in network.nodes:
         before = node.in_shapes[0] if node.in_shapes else None
         fixed = node.layer.is_size_bound or node.layer.has_state

@@ -35,7 +35,7 @@ def compute_rate(net: NetTraining, batch: int) -> float:
 
 
 def find_missing_options(net: NetTraining) -> str:
-    """Return what the policy requires and the cfg does not give; empty if nothing is missing."""
+    """Describe the options that the policy requires but the cfg does not set; empty if none is missing."""
     requirements = {
         "steps": (len(net.scales) >= len(net.steps) > 0, "steps= and one scales= value per step"),
         "poly": (net.max_batches > 0, "max_batches"),

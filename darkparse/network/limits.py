@@ -65,7 +65,7 @@ class Limits:
 
 
 def format_excess(label: str, count: int, limit: int) -> str:
-    """Format a message about an exceeded limit, with a hint how to disable the limits."""
+    """Format a message about an exceeded limit, with a hint on how to disable the limits."""
     hint = "disable limits with --no-limits or darkparse.CompileOptions(limits=None)"
     return f"{label} must be at most {limit:,}, got {count:,}; {hint}"
 

@@ -1,4 +1,4 @@
-"""Length of a training: recommended options of `[net]`, what a schedule amounts to, and findings about it."""
+"""Length of training: recommended `[net]` options, epochs and learning rates of a schedule, and warnings about it."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ def count_classes(network: Network) -> int:
 
 
 def plan_schedule(network: Network, batches: int) -> dict[str, str]:
-    """Return the options of `[net]` with which a training of `batches` batches makes sense.
+    """Return the options of `[net]` for training of `batches` batches.
 
-    Policies that follow from `max_batches` alone stay; others become `steps` at 80 and 90 %.
+    Policies that depend only on `max_batches` are kept; others are replaced by `steps` at 80 and 90 %.
     """
     net = bind_net_training(network, quiet=True)
     options = {"max_batches": str(batches)}
@@ -62,7 +62,7 @@ def choose_subdivisions(batch: int, image_bytes: int, budget: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class TrainingLength:
-    """What a schedule amounts to.
+    """Length of training that a schedule results in for a data set.
 
     Attributes:
         network: Network to train.

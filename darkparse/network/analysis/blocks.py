@@ -20,8 +20,8 @@ ELAN_PATHS = 4
 """Minimum number of maps that an ELAN block joins (YOLOv7); a CSP block joins two."""
 
 NumberOfRun = dict[tuple[int, str, tuple[int, ...]], int]
-"""Number of each run of items, by the number of the run without its last item, the last item, and what it reads in the
-run.
+"""Numbers of runs of items, each by the number of the run without its last item, that item, and the values in the run
+that it reads.
 """
 
 

@@ -41,14 +41,14 @@ class MemoryUsage:
 
 @dataclass(frozen=True, slots=True)
 class TrainingMemory:
-    """Bytes that training needs at least: what must exist at the same time.
+    """Minimum bytes for training: everything that must be in memory at the same time.
 
     Attributes:
         parameters: Parameters and running statistics.
         gradients: Gradients of the parameters.
         optimizer: Momentum, or both moments of Adam.
         outputs: Outputs of all layers for one image, which the backward pass reads.
-        saved: Outputs of all modules for one image; a layer of several modules keeps more than its last output.
+        saved: Outputs of all modules for one image; a layer of several modules has more of them than its own output.
     """
 
     parameters: int

@@ -1,7 +1,7 @@
-"""Named blocks of a network: where the repeated structures are, and how many copies of each stand in a row.
+"""Named blocks of a network: repeated structures, and their numbers of consecutive copies.
 
-Layers are replaced by blocks from the inside out, with the search of `blocks`: a residual block by one item, eight of
-them in a row by one, and the CSP block around those by one.
+The search of `blocks` replaces layers by blocks from the inside out: a residual block by one item, eight consecutive
+ones by one, and the CSP block around those by one.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ MAX_ROUNDS = 32
 """Maximum number of kinds of blocks; each requires a search of the whole network."""
 
 REPEAT = " repeat"
-"""Ending of the key of an item that stands for copies in a row."""
+"""Last part of the key of an item that represents consecutive copies."""
 
 
 @dataclass(frozen=True, slots=True)
 class NamedBlock:
-    """One block, or several copies of it in a row."""
+    """One block, or several consecutive copies of it."""
 
     name: str
     """Name of the structure: `Residual`, `CSP`, `SPP`."""
     layers: tuple[int, ...]
     """Layers of all copies."""
     count: int = 1
-    """Number of copies in a row."""
+    """Number of consecutive copies."""
     depth: int = 1
     """Number of copies of the inner blocks; 1 if there are none."""
 
@@ -154,7 +154,7 @@ def _merge(window: Sequence[LayerItem], key: str) -> LayerItem:
 
 
 def _join_copies(items: Sequence[LayerItem], readers: dict[int, int], outputs: frozenset[int]) -> list[LayerItem]:
-    """Join copies in a row into one item; a block that stands alone becomes an item with count 1."""
+    """Join consecutive copies into one item; a single copy becomes an item with count 1."""
     joined: list[LayerItem] = []
     for item in items:
         block = item.block

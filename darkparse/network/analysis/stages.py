@@ -2,10 +2,10 @@
 
 A stage is a run of layers at one scale. Three rules refine the runs:
 
-- A head takes along the projection that it decodes, and the convolution that leads to nothing but this projection.
+- A head includes the projection that it decodes, and the convolution that only this projection reads.
 - A 1×1 convolution beside the main path, or at the start of a bottleneck, belongs to the stage of its only reader if
   that reader changes the scale: the 1×1 before a stride or an upsampling.
-- The deepest scale of a detector is split behind its last block: the neck begins there.
+- The deepest scale of a detector is split after its last block: the neck begins there.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ class _StageFinder:
         return end + 1 if following and is_pointwise(following) and following.inputs == (end,) else end
 
     def _take_to_head(self, head: int) -> None:
-        """Take the projection, and the convolution that only this projection reads, to the stage of a head."""
+        """Move the projection, and the convolution that only this projection reads, to the stage of a head."""
         nodes, size = self.network.nodes, self._size(head)
         key = (self.key_of[head][0], 2, head)
         self.key_of[head] = key

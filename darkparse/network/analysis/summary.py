@@ -23,7 +23,7 @@ class Downsampling:
     layers: tuple[int, ...]
     """Index of the first layer at each smaller scale."""
     halves: bool
-    """Whether each of them halves height and width exactly."""
+    """Whether each of these layers halves height and width exactly."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,7 +37,7 @@ def edit(
     layers: Mapping[int, Layer] | None = None,
     net: Mapping[str, object] | None = None,
 ) -> Network:
-    """Return a changed copy of a network; `to_cfg` prints it, and text that was not changed stays the same.
+    """Return a changed copy of a network, which `to_cfg` converts to text; unchanged lines keep their text.
 
     The layer before each head, or before the last softmax of a classifier, gets the `filters=` (or `output=`) that the
     head requires.
@@ -48,11 +48,11 @@ def edit(
         size: Input size, n or (height, width), in pixels.
         upto: Number of layers to keep, as `darknet partial` counts: 74 keeps layers 0 to 73.
         anchors: Widths and heights in turn, for every head that has anchors.
-        layers: Layers to put in place of others, by index: `{82: Yolo(classes=3, ...)}`.
+        layers: Layers that replace others, by index: `{82: Yolo(classes=3, ...)}`.
         net: Options of `[net]`, including those for training: `{"batch": 64, "steps": (4800, 5400)}`.
 
     Returns:
-        The changed network; `network` stays as it is.
+        The changed network; `network` is not modified.
 
     Raises:
         DarkparseError: An argument is out of range, no layer has classes or anchors, or `[net]` has no such option.
@@ -108,7 +108,7 @@ def assemble(
     origin: Source | None = None,
     net_options: Mapping[str, str] = NO_OVERRIDES,
 ) -> Network:
-    """Compile layers that come with or without the section that they were read from."""
+    """Compile layers, each with the section that it was read from, or None."""
     sections = [
         format_section(*net, dialect, net_options),
         *(format_section(layer, section, dialect) for layer, section in layers),
@@ -185,7 +185,7 @@ def _fit_channels(network: Network, draft: dict[int, Layer], index: int, channel
 
 
 def replace_options(layer: Layer, **values: Any) -> Layer:
-    """Return a layer with other values for those of these options that it has."""
+    """Return a layer with new values of the given options, except those that it does not have."""
     return replace(
         layer, **{name: value for name, value in values.items() if any(item.name == name for item in fields(layer))}
     )
