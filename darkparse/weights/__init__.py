@@ -1,4 +1,4 @@
-"""The `.weights` file: header, layout, reading, writing, and what is wrong where file and cfg part; numpy only."""
+"""The `.weights` file: header, layout, reading, writing, and diagnosis of mismatches with a cfg; needs only numpy."""
 
 from darkparse._utils.lazy import attach
 

@@ -93,7 +93,7 @@ class LoadedArrays:
 
     @cached_property
     def arrays(self) -> Arrays:
-        """All arrays of the network; what the file does not hold is as Darknet starts it."""
+        """All arrays of the network; those that the file does not contain have Darknet's initial values."""
         return complete_arrays(self.stored, self.network)
 
     @property

@@ -45,7 +45,7 @@ class FileBuffer:
     """All bytes of a file, in memory that can be written to without changing the file."""
 
     name: str
-    """What to call it in messages."""
+    """Name in messages."""
     data: memoryview
     """Bytes of mapped pages of the file, or of a copy."""
     path: Path | None = None
@@ -102,7 +102,7 @@ class LazyArray:
     load_block: Callable[[], memoryview] | None = None
     """Return float32 values as one block of bytes, without numpy; None if the file format requires numpy."""
     offset: int | None = None
-    """Position in the file, in bytes, if the values lie there as one block of float32; otherwise None."""
+    """Position in the file, in bytes, if the values are stored there as one block of float32; otherwise None."""
 
     def read_block(self) -> memoryview:
         """Return the values in float32 as one block of bytes, in row-major order."""
@@ -234,7 +234,7 @@ def _copy_bytes(source: bytes | bytearray | memoryview) -> memoryview:
 
 
 def _allocate_aligned(size: int) -> memoryview:
-    """Allocate memory in which the floats behind a header of 20 bytes begin on a page.
+    """Allocate memory in which the floats after a header of 20 bytes begin at the start of a page.
 
     At the allocator's usual offset of 16 bytes within a page, some processors copy a file at a third of their speed,
     because the target then is a few bytes ahead of the source within the page.

@@ -25,11 +25,11 @@ NUMPY_GLOBALS = tuple(
         *(f"{core}.numeric._frombuffer" for core in ("core", "_core")),
     )
 )
-"""What numpy writes of arrays and scalars into a pickle, by its versions 1 and 2."""
+"""Functions and classes that numpy 1 and 2 reference in a pickle of arrays and scalars."""
 
 
 class IgnoredValue:
-    """Stands for a numpy value beside the tensors, such as a best fitness. Nothing of numpy runs."""
+    """Placeholder for a numpy value beside the tensors, such as the best fitness. No code of numpy is run."""
 
     def __init__(self, *arguments: object) -> None:
         pass
@@ -52,7 +52,7 @@ def read_checkpoint(blob: FileBuffer) -> tuple[dict[str, LazyArray], Metadata]:
     try:
         ignored = [(IgnoredValue, name) for name in NUMPY_GLOBALS]
         with warnings.catch_warnings(), torch.serialization.safe_globals(ignored):
-            # About pickles that torch did not write; the error that follows says more.
+            # torch warns about pickles that it did not write; the errors below are more specific.
             warnings.simplefilter("ignore", UserWarning)
             checkpoint = torch.load(
                 mapped_path or blob.open_stream(),

@@ -1,4 +1,4 @@
-"""Arrays of a network that a file does not contain, or only in part: they start as in Darknet."""
+"""Darknet's initial values for the arrays of a network that a file does not contain, or contains only in part."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def complete_arrays(stored: Arrays, network: Network) -> Arrays:
 
 
 def _complete(stored: LazyArray | None, tensor: TensorSpec, dtype: str) -> LazyArray:
-    """Return an array of a tensor's shape that begins with what is stored."""
+    """Return an array of a tensor's shape that begins with the stored values."""
     if stored is not None and stored.shape == tensor.shape:
         return stored
 

@@ -40,7 +40,7 @@ class FileType:
 
 
 CHUNK_BYTES = 1 << 20
-"""Bytes that are looked at together, so that a large file is not copied as a whole."""
+"""Number of bytes to examine at once, so that a large file is not copied as a whole."""
 CONVERT_REMEDY = "convert it to .weights: `darkparse convert CFG {0} -o OUT.weights`"
 
 _MAGIC: tuple[tuple[int, bytes, str, str, str], ...] = (
@@ -87,7 +87,7 @@ class ByteStream(RawIOBase):
 
 
 def detect_file_type(data: memoryview) -> FileType | None:
-    """Return what a file is by its bytes if it is something else than weights; None if it may be weights."""
+    """Identify a file by its bytes if it is not a `.weights` file; return None if it may be one."""
     head = data[:4096].tobytes()
     return next((file_type for detect in _DETECTORS if (file_type := detect(data, head))), None)
 

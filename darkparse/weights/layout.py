@@ -134,22 +134,22 @@ class WeightsFile:
 
     @property
     def num_floats(self) -> int:
-        """Number of whole floats behind the header."""
+        """Number of whole floats after the header."""
         return (self.blob.size - self.header.size) // 4
 
     @property
     def trailing_bytes(self) -> int:
-        """Bytes at the end that make no whole float."""
+        """Number of bytes at the end that do not form a whole float."""
         return (self.blob.size - self.header.size) % 4
 
     @cached_property
     def block(self) -> memoryview[float]:
-        """(n,), float32, file order; a view of the blob that needs no numpy."""
+        """Floats in file order, (n,), as a view of the file's bytes that does not require numpy."""
         return as_floats(self.blob.data[self.header.size : self.header.size + 4 * self.num_floats])
 
     @cached_property
     def floats(self) -> Floats:
-        """The same as an array."""
+        """Floats in file order, (n,), as a numpy array."""
         import numpy as np
 
         return np.asarray(self.block)
@@ -176,7 +176,7 @@ class WeightsFile:
         return memoryview(b"".join(stored[row::num_rows].tobytes() for row in range(num_rows)))
 
     def get_lazy_array(self, entry: Entry) -> LazyArray:
-        """Return one array that is read when it is needed."""
+        """Return one array that is read on demand."""
         offset = None if self._is_transposed(entry) else self.header.size + 4 * entry.start
         return LazyArray(entry.shape, "float32", partial(self.get_array, entry), partial(self.get_block, entry), offset)
 

@@ -16,7 +16,7 @@ from darkparse.weights.buffer import Arrays
 
 ROLES = ("weight", "bias", "running_mean", "running_var")
 LONE_PARAMETERS = ("w", "implicit")
-"""Names of parameters without a module: shortcut weights in ultralytics/yolov3, learned constants in yolor."""
+"""Names of parameters outside a module: shortcut weights in ultralytics/yolov3, learned constants in YOLOR."""
 OWN_NAME = re.compile(r"layers\.\d+\.\w+")
 IGNORED = (
     "num_batches_tracked",

@@ -1,1 +1,1 @@
-"""Why a weights file does not fit a network."""
+"""Diagnosis of weights files that do not fit a network."""

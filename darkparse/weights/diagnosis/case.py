@@ -124,7 +124,7 @@ class FileMismatch(Mismatch):
 
     @property
     def available_floats(self) -> int:
-        """Whole floats behind the header."""
+        """Whole floats after the header."""
         return self.file.num_floats
 
     @property

@@ -1,4 +1,4 @@
-"""Diagnosis why a `.weights` file does not fit a cfg: possible causes, each tested against the file."""
+"""Causes for which a `.weights` file does not fit a cfg, each tested against the file."""
 
 from __future__ import annotations
 

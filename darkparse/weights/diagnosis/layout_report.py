@@ -24,7 +24,7 @@ def report_layout(network: Network, options: ReadOptions) -> Report:
 
 
 def make_report_rows(entries: tuple[Entry, ...], header_size: int) -> tuple[ReportRow, ...]:
-    """Return one row per array, with offsets behind a header of `header_size` bytes."""
+    """Return one row per array, with offsets after a header of `header_size` bytes."""
     lines = {entry.node.index: entry.node.section.span.line for entry in entries}
     return tuple(
         ReportRow(
