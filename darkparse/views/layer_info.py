@@ -98,7 +98,7 @@ class LayerFacts:
 
     @property
     def unclipped_field(self) -> tuple[int, int] | None:
-        """Height and width of the receptive field, including what lies beyond the input; None if unbounded."""
+        """Height and width of the receptive field, including the area beyond the input; None if unbounded."""
         return get_unclipped_field(self.network, self.index)
 
     @property

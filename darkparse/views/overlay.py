@@ -52,10 +52,11 @@ def memory_overlay(network: Network) -> Overlay:
     memory = compute_memory(network)
     peak = memory.live_bytes[memory.peak]
     freed = memory.released[memory.peak]
-    suffix = f"; then {join_names([f'L{i}' for i in freed])} can go" if freed else ""
-    fact = f"Memory: at most {bytes_text(peak)} at once, while L{memory.peak} runs{suffix}"
+    outputs = f"output{'' if len(freed) == 1 else 's'} of {join_names([f'L{i}' for i in freed])}"
+    suffix = f", after which the {outputs} can be freed" if freed else ""
+    fact = f"Memory: peak of {bytes_text(peak)} while L{memory.peak} runs{suffix}"
     texts = tuple(bytes_text(size) for size in memory.outputs)
-    return Overlay("memory", memory.outputs, peak, "the most at once", fact, texts)
+    return Overlay("memory", memory.outputs, peak, "the peak", fact, texts)
 
 
 def receptive_overlay(network: Network) -> Overlay:
@@ -63,7 +64,9 @@ def receptive_overlay(network: Network) -> Overlay:
     fields, net = get_receptive_fields(network), network.net
     areas = tuple(field[0] * field[1] if field else 0 for field in fields)
     first = next((node.index for node in network.nodes if sees_whole_input(network, node.index)), None)
-    sentence = "no layer sees the whole input" if first is None else f"L{first} is the first that sees the whole input"
+    sentence = (
+        "no layer sees the whole input" if first is None else f"L{first} is the first layer that sees the whole input"
+    )
     texts = tuple(map(field_text, fields))
     return Overlay("field", areas, net.height * net.width, "the input", f"Receptive field: {sentence}", texts)
 

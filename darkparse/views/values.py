@@ -13,7 +13,7 @@ from darkparse.views.text.layer_report import layer_report
 
 
 def network_values(network: Network) -> dict[str, Any]:
-    """Return what identifies a network: its dialect, input, detection heads and totals."""
+    """Return the dialect, input, detection heads and totals of a network."""
     return {
         "name": network.name,
         "cfg": network.config.source.name,
@@ -32,7 +32,7 @@ def network_values(network: Network) -> dict[str, Any]:
 
 
 def layer_values(facts: LayerFacts) -> dict[str, Any]:
-    """Return one layer: what it reads and outputs, what it costs and reduces."""
+    """Return the inputs, output, cost and reductions of one layer."""
     node = facts.node
     return {
         "index": node.index,
@@ -49,7 +49,7 @@ def layer_values(facts: LayerFacts) -> dict[str, Any]:
 
 
 def explained_layer_values(facts: LayerFacts) -> dict[str, Any]:
-    """Return one layer with everything that `darkparse explain --layer` prints."""
+    """Return everything that `darkparse explain --layer` prints about one layer."""
     report = layer_report(facts)
     return layer_values(facts) | {
         "readers": list(report.readers),

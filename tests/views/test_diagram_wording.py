@@ -164,7 +164,7 @@ def test_row_cell_of_reorg_extra_counts_appended_zeros() -> None:
         "[net]\nwidth=3\nheight=3\nchannels=1\n[conv]\n[reorg]\nextra=2\n[softmax]\n", dialect="pjreddie"
     )
     assert _cells(network, 1)[2] == "▲ 9→11 (2 zeros appended)"
-    assert "9 values come in and 11 go out, with 2 zeros appended." in str(darkparse.explain(network, 1))
+    assert "9 values in, 11 out, with 2 zeros appended." in str(darkparse.explain(network, 1))
     assert "The values stay 11." in str(darkparse.explain(network, 2))
 
 

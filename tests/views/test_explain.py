@@ -62,7 +62,7 @@ def test_explain_rows_equal_diagram() -> None:
 
 def test_explain_layer_reports_reduction_cost_and_readers() -> None:
     text = str(darkparse.explain(darkparse.compile("yolov1"), 6))
-    assert "256 channels come in and 256 go out: this 1×1 convolution reduces nothing, it mixes channels only." in text
+    assert "256 channels in, 256 out: this 1×1 convolution reduces nothing, it mixes channels only." in text
     assert "one direct 3×3 256→512: 1.18M, costs 6% more." in text
     assert "in: 56×56×256 from L5" in text
     assert "out: 56×56×256, read by L7" in text
@@ -81,10 +81,10 @@ def test_explain_layer_reports_reduction_cost_and_readers() -> None:
             81,
             "Its 255 channels = 3 × (80 classes + 5) are what the head L82 decodes: a projection, not a reduction.",
         ),
-        ("yolov3", 86, "It puts channels side by side: 256 + 512 = 768 (joined); nothing is computed."),
+        ("yolov3", 86, "It concatenates channels: 256 + 512 = 768 (joined); nothing is computed."),
         ("yolov3", 45, "Copy 3 of 8 of a repeated block (L38–L61)."),
         ("yolov1", 3, "It reduces height × width from 112×112 to 56×56 (÷2), by pooling."),
-        ("yolov2", 27, "values only move, none is lost"),
+        ("yolov2", 27, "values are only moved, none is lost"),
     ],
 )
 def test_explain_layer_reasoning_has_expected_sentence(name: str, layer: int, sentence: str) -> None:
@@ -106,7 +106,7 @@ def test_explain_layer_cost_has_expected_line(layer: int, cost: str) -> None:
 def test_explain_recurrent_layer_mentions_state() -> None:
     text = "[net]\ninputs=4\n[gru]\noutput=4\n[connected]\noutput=4\n"
     facts = layer_facts(darkparse.compile(text))
-    told = ["keeps a state from call to call" in " ".join(layer_report(one).reasoning) for one in facts]
+    told = ["It is stateful" in " ".join(layer_report(one).reasoning) for one in facts]
     assert told == [True, False]
 
 

@@ -108,7 +108,7 @@ def test_html_click_shows_layer_report(opened: Opened) -> None:
     opened.row(2).click()
     text = opened.panel.inner_text()
     assert "L2 conv 1×1, 32" in " ".join(text.split())
-    assert "64 channels come in and 32 go out: this 1×1 convolution reduces them (÷2)." in text
+    assert "64 channels in, 32 out: this 1×1 convolution reduces them (÷2)." in text
     assert "Bottleneck L2+L3: 20.5k weights, one direct 3×3 64→64: 36.9k, saves 44%." in text
     for part in ("304×304×64", "304×304×32", "2,048", "5×5"):
         assert part in text, part

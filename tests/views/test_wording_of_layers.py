@@ -52,7 +52,7 @@ def test_explanation_of_a_single_head_names_its_boxes_only() -> None:
 
 
 def test_receptive_field_beyond_the_input_is_shown() -> None:
-    assert "608×608, the whole input (917×917 with what lies beyond it)" in _explain("yolov3", 81)
+    assert "608×608, the whole input (917×917 including the area beyond it)" in _explain("yolov3", 81)
     assert "receptive field: 3×3\n" in _explain("yolov3", 0)
 
 

@@ -73,7 +73,7 @@ def get_receptive_field(network: Network, index: int) -> tuple[int, int] | None:
 
 
 def get_unclipped_field(network: Network, index: int) -> tuple[int, int] | None:
-    """Return (height, width) of a layer's receptive field including what lies beyond the input; None if unbounded."""
+    """Return (height, width) of a layer's receptive field including the area beyond the input; None if unbounded."""
     y, x = network.fields[index]
     if not (network.input_shape.is_map and 0 < y.field < inf and 0 < x.field < inf):
         return None

@@ -9,7 +9,7 @@ from darkparse.views.charts.svg import FAINT, MARGIN, TITLE_SIZE, fit_text, svg_
 from darkparse.views.diagram.font_metrics import text_width
 
 MAX_CLASSES = 60
-"""Maximum number of classes to draw; of more, those with most errors are drawn."""
+"""Maximum number of classes to draw; if there are more, those with the most errors are drawn."""
 MAX_NAME_WIDTH = 120.0
 CELL_SIDES = ((12, 34.0), (30, 25.0), (MAX_CLASSES, 18.0))
 """Maximum number of classes, and the side of a cell for it."""
@@ -31,7 +31,7 @@ class Cells:
     """Name of the column of true classes without a prediction."""
 
     def select_classes(self) -> list[int]:
-        """Return the classes to draw: those that occur, or the `MAX_CLASSES` with most errors."""
+        """Return the classes to draw: those that occur, or the `MAX_CLASSES` with the most errors."""
         errors: dict[int, int] = {}
         for (label, predicted), count in self.counts.items():
             for one in {label, predicted} - {-1}:
@@ -59,7 +59,9 @@ def confusion_matrix_svg(cells: Cells, title: str) -> str:
     ys = [top + side * n + GAP * (i == -1) for n, i in enumerate(rows)]
     right, bottom = (max(places, default=start) + side for places, start in ((xs, left), (ys, top)))
     note = (
-        "" if cells.occurring <= len(classes) else f"the {len(classes)} of {cells.occurring} classes with most errors; "
+        ""
+        if cells.occurring <= len(classes)
+        else f"the {len(classes)} of {cells.occurring} classes with the most errors; "
     )
     note += "color: share of the row"
     elements = [
@@ -97,7 +99,7 @@ def _draw_cell(
 ) -> Iterator[str]:
     share = count / total if total else 0.0
     full = RIGHT if is_right else WRONG
-    # Small shares stay visible.
+    # Even the smallest share is visibly shaded.
     depth = 0.12 + 0.88 * share
     fill = "#" + "".join(f"{round(255 + (channel - 255) * depth):02X}" for channel in full) if count else EMPTY
     yield svg_rect(x, y, side - 1, side - 1, fill, hint)

@@ -35,7 +35,7 @@ def svg_text(
     bold: bool = False,
     turned: bool = False,
 ) -> str:
-    """Return a line of text, vertically centered at `y`; `turned` writes it upward from there."""
+    """Return a line of text, vertically centered at `y`; `turned` text runs upward from there."""
     weight = ' font-weight="bold"' if bold else ""
     place = f'x="{x:.5g}" y="{y + BASELINE_OFFSET * size:.5g}"'
     if turned:

@@ -172,7 +172,7 @@ class Diagram:
             check_pixels(form, width, height, self.dpi)
             dpi = self.dpi if form == "png" else None
             return rasterize(svg_text(self.sheet, self.theme, plain=True, dpi=dpi), form)
-        missing = f"{form.upper()} needs {package}: pip install 'darkparse[pdf]'"
+        missing = f"{form.upper()} requires {package}: pip install 'darkparse[pdf]'"
         if not has_graphviz():
             raise RendererError(f"{missing}\nhint: or install Graphviz: {INSTALL_HINT}")
         warnings.warn(f"{missing}; laid out by Graphviz instead", DarkparseWarning, stacklevel=4)

@@ -16,7 +16,7 @@ from darkparse.views.diagram.overview.content import Overview
 from darkparse.views.diagram.sheet import Sheet, arrange_sheet
 
 MIN_TYPE = 6.0
-"""Least font size of a fitted page, in points."""
+"""Minimum font size of a fitted page, in points."""
 UNITS = {"pt": 1.0, "in": 72.0, "cm": 72 / 2.54, "mm": 72 / 25.4}
 MAX_LENGTH = 14_400.0
 """Largest width in points, which is also that of a PDF page."""
@@ -46,7 +46,7 @@ def fit_sheet(
     direction: Direction,
     detail: Detail | None,
 ) -> Sheet:
-    """Lay out a page of the given width; layers are preferred to stages, several columns to one.
+    """Lay out a page of the given width; prefer layers to stages, and several columns to one.
 
     Args:
         models: Diagram content of each network.

@@ -43,7 +43,7 @@ def mermaid_text(
 ) -> str:
     """Return one graph for all models, with a node per stage if overviews are given.
 
-    If the text exceeds `MAX_CHARACTERS`, layers whose cells show neither a change nor a remark are left out.
+    If the text exceeds `MAX_CHARACTERS`, layers whose cells show neither a change nor a remark are omitted.
     """
     if overviews:
         parts = [list(_stage_lines(*pair, f"n{n}_")) for n, pair in enumerate(zip(models, overviews, strict=True), 1)]

@@ -1,4 +1,4 @@
-"""Summary by stage of what differs between two networks: activation, blocks, and stages that only one has."""
+"""Summary by stage of the differences between two networks: activation, blocks, and stages that only one has."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from darkparse.views.diagram.font_metrics import X_HEIGHT
 
 ThemeName = Literal["light", "dark", "print"]
 DEFAULT_THEME: ThemeName = "light"
-"""Theme that gives way to the dark one where the system's color scheme is dark."""
+"""Default theme; the dark theme replaces it if the system's color scheme is dark."""
 FONTS = "Arial, Helvetica, 'Liberation Sans', Arimo, Roboto, 'Noto Sans', 'DejaVu Sans', sans-serif"
 # Colors of each role in the light, dark and print themes.
 _ROLES = {

@@ -1,4 +1,4 @@
-"""Text about what a bottleneck block saves or costs."""
+"""Texts about the savings or costs of bottleneck blocks."""
 
 from __future__ import annotations
 

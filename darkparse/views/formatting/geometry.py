@@ -19,7 +19,7 @@ ENTRIES = {
 
 
 def describe_padding(node: Node) -> Iterator[str]:
-    """Yield how padding leads to the output size, for convolutions whose padding is not 0."""
+    """Yield a sentence on how padding leads to the output size, for convolutions whose padding is not 0."""
     before = node.in_shape
     kwargs = next((spec.kwargs for spec in node.modules if "kernel_size" in spec.kwargs), {})
     padding = kwargs.get("padding", 0)
@@ -45,7 +45,7 @@ def _size_formula(side: int, padding: int, window: int, stride: int) -> str:
 
 
 def describe_head(facts: LayerFacts) -> Iterator[str]:
-    """Yield what the values of a box are, the anchors, and the number of boxes."""
+    """Yield sentences about the values of a box, the anchors, and the number of boxes."""
     head, node = facts.node.layer, facts.node
     if not isinstance(head, Head):
         return

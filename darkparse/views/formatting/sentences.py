@@ -28,9 +28,9 @@ MECHANISMS = {
     "pool": "by pooling",
     "global pool": "by taking the mean of all positions",
     "upsampling": "by repeating values",
-    "rearrangement": "by moving values, none is lost",
+    "rearrangement": "by moving values, without loss",
     "crop": "by cutting off the border",
-    "full connection": "by connecting every value with every other",
+    "full connection": "by a fully connected layer",
     "transposed convolution": "by a transposed convolution",
 }
 
@@ -39,7 +39,7 @@ def reasons(facts: LayerFacts) -> Iterator[str]:
     """Yield sentences that explain why the layer reduces or not, and at what cost."""
     node, spatial, channels = facts.node, facts.spatial, facts.channels
     if spatial is None or channels is None:
-        yield f"Nothing comes in: {node.out_shape.c} learned values, the same for every picture."
+        yield f"It has no input: its {node.out_shape.c} values are learned and the same for every image."
         return
     if facts.channel_note is ChannelNote.DECODED:
         yield f"A detection head: it decodes {node.in_shapes[0].c} = {facts.formula} and reduces nothing."
@@ -50,7 +50,7 @@ def reasons(facts: LayerFacts) -> Iterator[str]:
         yield from describe_padding(node)
     yield _channels_sentence(facts, channels)
     if node.layer.has_state:
-        yield "It keeps a state from call to call: what goes out depends on the calls before."
+        yield "It is stateful: its output depends on earlier calls."
     if node.shared_with is not None:
         yield f"It shares the weights of L{node.shared_with}."
     for text in map(bottleneck_text, facts.blocks):
@@ -78,7 +78,7 @@ def _channels_sentence(facts: LayerFacts, change: Reduction) -> str:
     node, remark = facts.node, facts.channel_note
     before, after = change.before[0], change.after[0]
     noun = "channels" if node.out_shape.is_map else "values"
-    counts = f"{before:,} {noun} come in and {after:,} go out"
+    counts = f"{before:,} {noun} in, {after:,} out"
     layer = node.layer
     operation = f"this {layer.size}×{layer.size} convolution" if isinstance(layer, Convolution) else "it"
     if remark is ChannelNote.PROJECTED:
@@ -86,13 +86,12 @@ def _channels_sentence(facts: LayerFacts, change: Reduction) -> str:
         return f"Its {after} channels = {facts.formula} are {head}: a projection, not a reduction."
     if remark is ChannelNote.JOINED:
         cell = channels_cell(facts)
-        return f"It puts {noun} side by side: {cell.figures}{cell.tail}; nothing is computed."
+        return f"It concatenates {noun}: {cell.figures}{cell.tail}; nothing is computed."
     if remark is ChannelNote.GATED:
         product = f"the map of L{node.inputs[1]} by L{node.inputs[0]}"
-        return f"It multiplies {product} and keeps its {after} channels: a gate, no reduction."
+        return f"It multiplies {product} and keeps its {after} channels: a gate, not a reduction."
     if remark is ChannelNote.ALONE:
-        subject = f"Every one of the {after} channels is convolved by itself"
-        return f"{subject}: no channel is reduced, and they are not mixed."
+        return f"Each of the {after} channels is convolved separately: none is reduced, and they are not mixed."
     if remark is ChannelNote.MIXED:
         return f"{counts}: {operation} reduces nothing, it {mixing_text()}."
     if change.direction == "kept":
@@ -103,7 +102,7 @@ def _channels_sentence(facts: LayerFacts, change: Reduction) -> str:
         )
     if remark is ChannelNote.APPENDED:
         return f"{counts}, with {zeros_text(node)} appended."
-    tail = "; values only move, none is lost" if change.keeps_values else ""
+    tail = "; values are only moved, none is lost" if change.keeps_values else ""
     return f"{counts}: {operation} {_change_verb(change)} them ({factor_text(change)}){tail}."
 
 
@@ -138,9 +137,9 @@ def share_text(facts: LayerFacts) -> str:
 def receptive_field_text(facts: LayerFacts) -> str:
     """Format the receptive field; empty if there is no input map.
 
-    For example `37×37`, or `608×608, the whole input (917×917 with what lies beyond it)`.
+    For example `37×37`, or `608×608, the whole input (917×917 including the area beyond it)`.
     """
     field, unclipped = facts.receptive_field, facts.unclipped_field
     whole = ", the whole input" if facts.sees_all else ""
-    beyond = f" ({field_text(unclipped)} with what lies beyond it)" if unclipped and unclipped != field else ""
+    beyond = f" ({field_text(unclipped)} including the area beyond it)" if unclipped and unclipped != field else ""
     return f"{field_text(field)}{whole}{beyond}"

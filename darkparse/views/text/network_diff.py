@@ -15,7 +15,7 @@ from darkparse.views.text.table import TableRow, table
 from darkparse.views.values import shape_values
 
 CHANGES = {"+": "added", "-": "removed", "≠": "changed"}
-"""What each sign means."""
+"""Meaning of each sign."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,4 +155,4 @@ def _format_option(change: OptionChange) -> PropertyChange:
 
 
 def _format_value(value: OptionValue) -> str:
-    return "as by default" if value.value is None or value.is_derived else format_value(value.value)
+    return "default" if value.value is None or value.is_derived else format_value(value.value)

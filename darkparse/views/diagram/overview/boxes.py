@@ -18,7 +18,7 @@ BAR_HEIGHT = 2.0
 """Height of the bar that shows the share of the network's weights or FLOPs."""
 STRIP_HEIGHT, STRIP_GAP = 7.0, 2.0
 MIN_TICK, MAX_TICK = 2.0, 6.0
-"""Least and largest distance between ticks; the least is 1.5 points where 8-point type is scaled to 6 points."""
+"""Minimum and maximum distance between ticks; the minimum is 1.5 points when 8-point type is scaled to 6 points."""
 TIMES_GAP = 1.5
 """Space around a number of copies."""
 MIN_WIDTH = 56.0

@@ -18,7 +18,7 @@ from darkparse.views.formatting.words import layer_span, verb
 
 PART_NAMES: dict[Part, str] = {"backbone": "Backbone", "neck": "Neck", "head": "Heads"}
 BLOCK_NAMES = {"ResidualMBConv": "MBConv", "SPPCSPC": "SPP"}
-"""Names of blocks in the field, where the search for blocks uses another."""
+"""Usual names of blocks for which the search for blocks uses another name."""
 ROLE_NAMES = {
     "upsample": "Upsample",
     "global": "Avg pool",
@@ -46,7 +46,7 @@ class Tick:
 
 @dataclass(frozen=True, slots=True)
 class TickGroup:
-    """Ticks of layers that follow each other, or of all copies of a repeated block."""
+    """Ticks of consecutive layers, or of all copies of a repeated block."""
 
     ticks: tuple[Tick, ...]
     count: int = 1
@@ -203,7 +203,7 @@ class _OverviewBuilder:
         return self._spatial_text(nodes) or self._vector_text(nodes)
 
     def _spatial_text(self, nodes: list[Node]) -> str:
-        """Return what changes height × width: `608→304 by stride`."""
+        """Describe what changes height × width: `608→304 by stride`."""
         for node in nodes:
             change = self.network.reductions[node.index].spatial
             if change and change.direction != "kept":
