@@ -203,7 +203,7 @@ def instantiate(spec: ModuleSpec) -> nn.Module:
 
 @cache
 def _skip_initialization(kind: type[nn.Module]) -> type[nn.Module]:
-    """Return a subclass whose constructor skips the random initialization, which takes half of its time."""
+    """Return a subclass whose constructor skips random initialization, which takes half of the constructor's time."""
     return (
         type(kind.__name__, (kind,), {"reset_parameters": lambda self: None})
         if hasattr(kind, "reset_parameters")

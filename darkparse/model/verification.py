@@ -113,7 +113,7 @@ def _select_certain(
             return
     if not count:
         raise DarkparseError(
-            f"cannot verify the file of {network.name}: it takes signs of sums near 0 for every input tried\n"
+            f"cannot verify the file of {network.name}: rounding decides the sign of a sum for every input tried\n"
             "hint: write it without verification by verify=False"
         )
 

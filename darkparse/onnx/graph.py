@@ -63,7 +63,7 @@ class Initializer:
     iter_chunks: Callable[[], Iterable[Any]]
     """Return the bytes of the values in order, little-endian, in chunks."""
     offset: int | None = None
-    """Position of exactly these bytes in the file of weights; None if they are not in the file."""
+    """Position of exactly these bytes in the weights file; None if they are not in the file."""
 
     @property
     def nbytes(self) -> int:
@@ -163,7 +163,7 @@ class Graph:
     def ops(self, kind: str, count: int, *inputs: Operand, **attributes: Any) -> tuple[Value, ...]:
         """Add an operator with `count` outputs; attributes and last inputs that are None are omitted."""
         name = self._make_unique(f"{self.scope}/{kind}")
-        # Some runtimes do not know an input without a name at the end.
+        # Some runtimes do not support unnamed inputs at the end.
         used = max((i + 1 for i, value in enumerate(inputs) if value is not None), default=0)
         operands = tuple(self.constant(value) if isinstance(value, int | float) else value for value in inputs[:used])
         outputs = tuple(Value(self, f"{name}.{i}" if i else name) for i in range(count))

@@ -1,7 +1,7 @@
-"""ONNX graphs whose weights stay in a `.weights` file: what a graph refers to, and whether it is still there.
+"""ONNX graphs whose weights stay in a `.weights` file: the reference to the file, and the check that it is unchanged.
 
-A `.weights` file stores float32 arrays one after the other, convolution weights in the order (out, in, height, width):
-what an ONNX initializer with external data refers to. Needs no numpy.
+A `.weights` file stores float32 arrays one after the other, convolution weights in the order (out, in, height, width),
+so an ONNX initializer with external data can refer to them. This module does not require numpy.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class WeightsReference:
         """Describe an open file.
 
         Raises:
-            DarkparseError: It is not a `.weights` file that has a path.
+            DarkparseError: It is not a `.weights` file, or it has no path.
         """
         if file.file_type is not None or header is None:
             kind = file.file_type.title if file.file_type else "a file without a header"
@@ -70,7 +70,7 @@ class WeightsReference:
         try:
             return cls(**json.loads(text))
         except (ValueError, TypeError):
-            raise DarkparseError("the metadata of the ONNX file are damaged: darkparse.weights") from None
+            raise DarkparseError("invalid entry darkparse.weights in the metadata of the ONNX file") from None
 
     def check(self, graph: Path) -> Path:
         """Return the path of the file that a graph refers to.
@@ -98,17 +98,17 @@ class WeightsReference:
 
 
 def check_directory(graph: Path, weights: Path) -> None:
-    """Check that a graph to be written lies beside its weights: runtimes follow no link out of its directory.
+    """Check that a graph is written beside its weights, because runtimes do not open files outside its directory.
 
     Raises:
         DarkparseError: The directories differ, or the graph would replace the weights.
     """
     weights, graph = Path(os.path.realpath(weights)), Path(os.path.realpath(graph))
     if graph == weights:
-        raise DarkparseError(f"{graph} is the file of weights; choose another name for the graph")
+        raise DarkparseError(f"{graph} is the weights file; choose another name for the graph")
     if graph.parent != weights.parent:
         raise DarkparseError(
-            f"graph and weights must lie in one directory, got {graph.parent} and {weights.parent}\n"
+            f"graph and weights must be in the same directory, got {graph.parent} and {weights.parent}\n"
             f"hint: write the graph to {weights.parent / graph.name}"
         )
 

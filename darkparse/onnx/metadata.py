@@ -1,4 +1,4 @@
-"""Metadata of an ONNX file: what a program needs to fill its input and to read its outputs, without the cfg."""
+"""Metadata of an ONNX file, with which a program can fill its input and read its outputs without the cfg."""
 
 from __future__ import annotations
 

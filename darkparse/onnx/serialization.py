@@ -36,7 +36,7 @@ class OnnxModel:
 
     @property
     def nbytes(self) -> int:
-        """Size in bytes of all weights that are copied."""
+        """Size in bytes of all weights to copy."""
         return sum(item.nbytes for item in self.graph.initializers.values() if not self._is_referenced(item))
 
     def _is_referenced(self, item: Initializer) -> bool:
@@ -100,7 +100,7 @@ class OnnxFile:
     data: Path | None
     """Path of the external data file; None if there is none."""
     data_name: str
-    """Name that the external data file gets in the end."""
+    """Final name of the external data file."""
     model: OnnxModel
 
     @property

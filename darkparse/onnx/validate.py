@@ -114,4 +114,4 @@ def _check_tensor(tensor: memoryview, external_sizes: Mapping[str, int]) -> None
     if num_bytes != math.prod(dims) * ELEMENT_SIZES[field_values[2]]:
         raise ValueError(f"{str(field_values[8], 'utf-8')} has {num_bytes} bytes for {'×'.join(map(str, dims))} values")
     if location and int(location["offset"]) + num_bytes > external_sizes.get(location["location"], 0):
-        raise ValueError(f"{str(field_values[8], 'utf-8')} exceeds the file of weights")
+        raise ValueError(f"{str(field_values[8], 'utf-8')} exceeds the weights file")

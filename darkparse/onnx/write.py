@@ -102,7 +102,7 @@ def to_onnx(
     if opset not in OPSETS:
         raise DarkparseError(f"opset must be {OPSETS[0]} to {OPSETS[-1]}, got {opset}")
     if in_place and half:
-        raise DarkparseError("in_place keeps the float32 of the .weights file, got half=True; expected half=False")
+        raise DarkparseError("in_place requires half=False, because .weights files store float32; got half=True")
     source = _open(model, weights, in_place=in_place)
     network = source.network
     if source.weights is not None:
@@ -169,13 +169,13 @@ def check_classes(network: Network, classes: Sequence[int]) -> tuple[int, ...]:
 
 @dataclass(frozen=True, eq=False)
 class _Source:
-    """Network with its arrays, and what else an export needs of it."""
+    """Network with its arrays, and other data for the export."""
 
     network: Network
     arrays: Arrays
     get_module: Callable[[], Darknet]
     reference: WeightsReference | None = None
-    """Reference to the file of weights, for a graph in place."""
+    """Reference to the weights file if `in_place` is set."""
     weights: Path | None = None
     """Path of that file."""
 

@@ -232,10 +232,10 @@ def test_emitted_loader_of_wrong_size_raises(change: int, tmp_path: Path) -> Non
     data = weights(network)
     (tmp_path / "a.weights").write_bytes((data + bytes(8))[: len(data) + change])
     space = load_source(darkparse.to_source(network))
-    with pytest.raises(ValueError, match=f"has {len(data) + change} bytes, not {len(data)}"):
+    with pytest.raises(ValueError, match=f"got {len(data) + change} bytes; expected {len(data)}"):
         space["load_darknet_weights"](class_of(space)(), str(tmp_path / "a.weights"))
     (tmp_path / "a.weights").write_bytes(data[:5])
-    with pytest.raises(ValueError, match="has 5 bytes, less than a header's 16"):
+    with pytest.raises(ValueError, match="too short for a header, got 5 bytes"):
         space["load_darknet_weights"](class_of(space)(), str(tmp_path / "a.weights"))
 
 

@@ -220,6 +220,6 @@ def test_value_without_place_in_weights_file_is_refused(small: Path) -> None:
     ):
         with pytest.raises(darkparse.DarkparseError, match=message):
             darkparse.to_onnx(source, small / "x.onnx", in_place=True, **options)
-    with pytest.raises(darkparse.DarkparseError, match="is the file of weights"):
+    with pytest.raises(darkparse.DarkparseError, match="is the weights file"):
         darkparse.to_onnx(small / "x.cfg", weights, weights=weights, in_place=True)
     assert not (small / "x.onnx").exists()

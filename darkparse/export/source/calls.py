@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 WIDTH = 88
-"""Line width, ruff's default. Broken lines end in a magic trailing comma, so that ruff keeps them at wider settings."""
+"""Line width, ruff's default. Broken lines end in a magic trailing comma, so that ruff keeps them at larger widths."""
 
 Kind = Literal["channels", "size", "stride", "count", "scale_x_y"]
 

@@ -22,7 +22,7 @@ class Item:
     last: int
     """Index of the last layer; its output is the output of the item."""
     reads: tuple[int, ...]
-    """Indices of the input layers, skipping layers that only pass on a value; -1 is the network's input."""
+    """Indices of the input layers, skipping layers that return their input; -1 is the network's input."""
     call: Call | None
     """Constructor call of the module; None for a pure expression."""
     inline: str | None
@@ -176,7 +176,7 @@ def _shape_in(node: Node) -> Shape:
 
 
 def _sources(network: Network) -> dict[int, int]:
-    """Map each layer to the layer that computes its output: itself, or the layer whose output it passes on."""
+    """Map each layer to the layer that computes its output: itself, or the layer whose output it returns."""
     sources = {-1: -1}
     for node in network.nodes:
         passes = not node.modules and node.inputs

@@ -32,7 +32,7 @@ def load_darknet_weights(model: nn.Module, path: str) -> None:
     """Load a `.weights` file: a header, then the layers' tensors in Darknet's order."""
     data = bytearray(Path(path).read_bytes())
     if len(data) < 16:
-        raise ValueError(f"{{path}} has {{len(data)}} bytes, less than a header's 16")
+        raise ValueError(f"{{path}}: too short for a header, got {{len(data)}} bytes; expected at least 16")
     major, minor = struct.unpack_from("<2i", data)
     header = {header}
     state = model.state_dict()
@@ -40,7 +40,7 @@ def load_darknet_weights(model: nn.Module, path: str) -> None:
     counts = [tensor.numel() for tensor in stored]
     need = header + 4 * sum(counts)
     if len(data) != need:
-        raise ValueError(f"{{path}} has {{len(data)}} bytes, not {{need}}")
+        raise ValueError(f"{{path}}: wrong size, got {{len(data)}} bytes; expected {{need}}")
     values = torch.frombuffer(data, dtype=torch.float32)[header // 4 :]
     for {names} in zip(stored, {values}, strict=True):
 {copy}
@@ -85,7 +85,7 @@ def format_loader(network: Network, *, is_flat: bool) -> str:
             f"{e.name} {e.tensor.rows or e.tensor.shape[0]} {_get_transposition(e.tensor)}"
             for e in compute_layout(network)
         ]
-        comment = "Tensors of a `.weights` file: name, rows, and which files hold the matrix turned."
+        comment = "Tensors of a `.weights` file: name, rows, and which files store the matrix transposed."
         constants.append("\n".join([f"# {comment}", 'STORED = """', *(f"    {row}" for row in rows), '"""']))
     load_function = LOADING.format(
         header=_format_header_size(network),

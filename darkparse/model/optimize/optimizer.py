@@ -62,7 +62,7 @@ def make_optimized(
 ) -> Darknet:
     """Return a faster copy of an unwrapped model that has weights; see `optimize`.
 
-    Layers are optimized one by one, so that beside the model and the copy at most one layer's weights are in memory.
+    Layers are optimized one by one, so that besides the model and the copy only one layer's weights are in memory.
 
     Args:
         model: The model.

@@ -16,7 +16,7 @@ FILTER = torch.tensor(((6, 0, 0), (-4, -4, -4), (-4, 4, -4), (1, 2, 4), (1, -2, 
 OUTPUT = torch.tensor(((1, 1, 1, 1, 1, 0), (0, 1, -1, 2, -2, 0), (0, 1, 1, 4, 4, 0), (0, 1, -1, 8, -8, 1))).float()
 TILES, OUT_OF_TILES, FILTERS = (torch.kron(one, one) for one in (INPUT, OUTPUT, FILTER))
 CHANNELS, PAIRS, SIDES = 64, 64 * 128, range(20, 81)
-"""Where it is faster: minimum input and output channels, minimum product of both, heights and widths of the map."""
+"""Conditions for a speedup: minimum input and output channels, minimum product of both, heights and widths of maps."""
 
 
 def is_supported(conv: nn.Conv2d, shape: tuple[int, ...]) -> bool:

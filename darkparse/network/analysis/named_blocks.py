@@ -101,7 +101,7 @@ class _BlockFinder:
 
 
 def find_sources(network: Network) -> dict[int, int]:
-    """Map each layer to the layer that computes its output: itself, or the layer whose output it passes on."""
+    """Map each layer to the layer that computes its output: itself, or the layer whose output it returns."""
     sources = {-1: -1}
     for node in network.nodes:
         passes = not node.modules and node.inputs
