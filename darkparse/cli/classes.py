@@ -51,8 +51,8 @@ class ClassesJob:
 def command(job: ClassesJob) -> None:
     """Keep some classes of a trained network.
 
-    The boxes and scores of these classes do not change, without training. Their names are written beside OUT.cfg, with
-    the extension .names.
+    Boxes and scores of these classes do not change, and no training is needed. The class names are written beside
+    OUT.cfg, with the extension .names.
 
     \b
     Example:
@@ -60,7 +60,7 @@ def command(job: ClassesJob) -> None:
     """
     check_outputs(job.out, job.cfg, job.weights, job.names)
     if (job.keep is None) == (job.drop is None):
-        raise click.UsageError("expected --keep or --drop, and not both")
+        raise click.UsageError("expected either --keep or --drop")
     loaded = read(job.cfg, job.weights, compile_options=job.compile_options)
     if loaded is None:
         raise WeightsError(f"{job.weights}: no weights")

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from darkparse.evaluation.classification import ClassificationResult
 
 MAX_MATRIX_CLASSES = 20
-"""Maximum number of classes for which the confusion matrix is printed; beyond, the most frequent confusions."""
+"""Maximum number of classes for which the confusion matrix is printed; beyond it, the most frequent confusions are."""
 NO_LABEL = "(no label)"
 
 
@@ -73,7 +73,7 @@ def _make_class_table(result: ClassificationResult, names: tuple[str, ...]) -> T
 
 
 def _make_matrix(result: ClassificationResult, names: tuple[str, ...]) -> Table:
-    """Return the confusion matrix: a row per true class, a column per predicted class."""
+    """Return the confusion matrix, with one row per true class and one column per predicted class."""
     table = _make_table(("true \\ predicted", *names))
     for label, name in enumerate(names):
         counts = (result.confusion.get((label, predicted), 0) for predicted in range(len(names)))

@@ -43,7 +43,7 @@ class CompareJob:
     "--against",
     type=click.Path(exists=True, path_type=Path),
     required=True,
-    help="Other outputs as .npz, or other model as .onnx.",
+    help="Reference outputs (.npz) or reference model (.onnx).",
 )
 @click.option(
     "--tolerance",
@@ -57,8 +57,9 @@ class CompareJob:
 def command(job: CompareJob) -> None:
     """Find the first layer that differs from another implementation.
 
-    Runs IMAGE through darkparse and through the ONNX model of --against, or reads the other outputs from an .npz file
-    with keys 0, 1, … per layer and optionally input. Decoded boxes and scores are compared too if there are any.
+    Runs IMAGE through darkparse and through the ONNX model of --against, or reads the reference outputs from an .npz
+    file: one array per layer, with the keys 0, 1, … and optionally input. Decoded boxes and scores are compared too if
+    there are any.
 
     For the first layer that differs, known mistakes are tried (batch norm, padding, activations, anchors, mask,
     scale_x_y). A mistake that explains the difference is printed.

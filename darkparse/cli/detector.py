@@ -65,7 +65,7 @@ class EngineType(click.Choice):  # type: ignore[type-arg]
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if value in ("ray", "local"):
-            self.fail("--engine says what runs the network now; --ray is for a Ray cluster", param, ctx)
+            self.fail("--engine selects the runtime of the network; use --ray for a Ray cluster", param, ctx)
         return super().convert(value, param, ctx)
 
 
@@ -152,7 +152,7 @@ def hide_classes(detector: Detector, settings: DetectionSettings) -> DetectionSe
     """Return settings without the classes that the dialect's Darknet hides by their names.
 
     Raises:
-        DarkparseError: No class is left.
+        DarkparseError: No class remains.
     """
     prefix = detector.network.dialect.hidden_class_prefix
     if prefix is None or not any(name.startswith(prefix) for name in detector.names):
@@ -198,7 +198,7 @@ def load_detector(options: DetectorOptions, *, fold: bool = True) -> Detector:
 
 
 def load_named_detector(options: DetectorOptions) -> Detector:
-    """Load the detector of a command that prints class names; report on standard error whose it uses by default."""
+    """Load the detector of a command that prints class names; report default names on standard error."""
     detector = load_detector(options)
     if options.names is None and (origin := find_shipped_origin(detector.network, len(detector.names))):
         stderr().print(

@@ -40,7 +40,7 @@ class DiffJob:
 @click.command(name="diff", cls=HelpCommand)
 @click.argument("a", type=click.Path())
 @click.argument("b", type=click.Path())
-@click.option("--cfg", type=CfgType(), help="Cfg of two .weights files.")
+@click.option("--cfg", type=CfgType(), help="Cfg of both .weights files.")
 @network_options
 @format_option("text", "markdown", "json")
 @takes(DiffJob)
@@ -51,7 +51,7 @@ def command(job: DiffJob) -> None:
     order of options are ignored.
 
     Two .weights files are compared bit by bit; convert other formats first. One row is printed for each tensor that
-    differs: "rms" is the root mean square of the differences, "relative" is that divided by the root mean square of A.
+    differs: "rms" is the root mean square of the differences, "relative" is rms divided by the root mean square of A.
 
     Exit status 0 without differences, 1 with differences, 2 if a file cannot be read or does not fit.
 

@@ -86,7 +86,7 @@ class DrawJob:
     "--format",
     "form",
     type=click.Choice(FORMATS),
-    help="Write this format whatever the extension of --out.",
+    help="Output format, regardless of the extension of --out.",
 )
 @click.option("--theme", type=click.Choice(["light", "dark", "print"]), default="light", help="Color theme.")
 @click.option(
@@ -137,8 +137,8 @@ def command(job: DrawJob) -> None:
     With two cfgs, both networks are drawn side by side and their differences are marked. With WEIGHTS, the dialect is
     detected from them too.
 
-    Overlays: memory is the size of each output in bytes, time the measured milliseconds, receptive the receptive field
-    in pixels.
+    Overlays: memory is the size of each output in bytes, time is the measured time in milliseconds, receptive is the
+    receptive field in pixels.
 
     Exit status 3 if no installed renderer supports the format.
 

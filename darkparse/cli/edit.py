@@ -77,7 +77,7 @@ def _parse_options(ctx: click.Context, param: click.Parameter, values: tuple[str
 @click.option("--data", type=click.Path(exists=True, path_type=Path), help="Data set to prepare the cfg for.")
 @click.option("--batches", type=click.IntRange(1), metavar="N", help="Number of batches to train.")
 @click.option("--fit-anchors", is_flag=True, help="Compute the anchors from the boxes of --data.")
-@click.option("--classes", type=click.IntRange(min=1), help="Number of classes; filters= before the heads follows.")
+@click.option("--classes", type=click.IntRange(min=1), help="Number of classes; also sets filters= before the heads.")
 @click.option("--size", type=SizeType(), help="Input size.")
 @click.option("--upto", type=click.IntRange(min=1), metavar="N", help="Keep only the layers before layer N.")
 @click.option("--anchors", callback=_parse_numbers, metavar="W,H,…", help="Anchors of all heads.")
@@ -158,7 +158,7 @@ def _prepare(job: EditJob, network: Network) -> tuple[Network, list[str]]:
 
 
 def _list_findings(job: EditJob, network: Network) -> Iterator[Diagnostic]:
-    """Yield warnings about what was changed."""
+    """Yield warnings about the changed options."""
     if job.anchors is not None or job.fit_anchors:
         yield from lint_anchors(network)
     if job.data is not None or job.classes is not None or job.anchors is not None:

@@ -110,9 +110,9 @@ def command(job: EvaluateJob) -> None:
     """Measure mAP, or the accuracy of a classifier.
 
     Computes Darknet's mAP (`detector map`: area under the curve, 11 points, 101 points) and the twelve COCO metrics,
-    which require pycocotools. By default, labels are read from the .txt file beside each image, or from `labels`
-    instead of `images` in its path. Of a classifier, computes top-1 and top-k accuracy and the confusion matrix; the
-    class of an image is the first label in its path.
+    which require pycocotools. By default, labels are read from the .txt file beside each image, or from the same path
+    with `labels` in place of `images`. For a classifier, computes top-1 and top-k accuracy and the confusion matrix;
+    the class of an image is the first label in its path.
 
     Exit status 0, or 1 if an image could not be read; such images are reported and excluded.
 
@@ -132,7 +132,7 @@ def command(job: EvaluateJob) -> None:
 
 
 def _check_options(*, classifies: bool) -> None:
-    """Check that no option was given that does not apply to the network; raise DarkparseError otherwise."""
+    """Raise DarkparseError if an option was set that does not apply to the network."""
     context = click.get_current_context()
     for name in DETECTOR_ONLY if classifies else CLASSIFIER_ONLY:
         if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:

@@ -73,14 +73,14 @@ def export_options(function: F) -> F:
             setting_option("--nms", help="NMS IoU threshold (--heads nms)."),
             click.option("--classes", type=ClassesType(), help="Use only these classes (--heads nms)."),
             click.option(
-                "--names", type=click.Path(), help="Class names (.names or .data file), for the metadata too."
+                "--names", type=click.Path(), help="Class names (.names or .data file); also stored in the file."
             ),
             click.option("--no-fold", is_flag=True, help="Keep batch norm as separate operators (ONNX)."),
             click.option("--in-place", is_flag=True, help="Refer to the .weights file instead of copying it (ONNX)."),
             click.option(
                 "--image",
                 type=click.Path(exists=True, dir_okay=False, path_type=Path),
-                help="Image to verify on, besides random input.",
+                help="Image to verify with, in addition to random input.",
             ),
         )
     ):

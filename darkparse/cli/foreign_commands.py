@@ -1,6 +1,6 @@
-"""Translate a command line of Darknet, or of another tool, into the darkparse command that does the same.
+"""Translation of command lines of Darknet and other tools to the equivalent darkparse command.
 
-The table of docs/darknet.md as data. It is consulted only after a command line was refused, for the error's hint.
+This is the table of docs/darknet.md as data. It is used only after a command line was rejected, for the error's hint.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ OPTIONS: dict[str, str] = {
     "num_of_clusters": "--clusters {}",
     **dict.fromkeys(("out", "out_filename", "prefix", "project"), "--out {}"),
     **dict.fromkeys(("imgsz", "img", "img-size", "width"), "--size {}"),
-    "height": "{:.0}",  # Darknet's other way to give the size; a square one is meant nearly always
+    "height": "{:.0}",  # Darknet also sets the size by its height; it is nearly always square
     "batch-size": "--batch {}",
     "device": "--device {}",
     "i": "--device cuda:{}",
@@ -71,11 +71,11 @@ RENAMED_OPTIONS = {"--map": "--use-class-map"}
 """An option that only some commands have → its counterpart in the others."""
 
 FILE_OPTIONS = {"model": "", "weights": "", "cfg": "CFG", "source": "IMAGE", "c": "IMAGE", "data": "DATA"}
-"""Another tool's option that names a file → what the file is, or "" to tell by its extension."""
+"""Another tool's option that names a file → role of the file, or "" to guess it from the extension."""
 
 
 def translate(args: list[str], own_options: Collection[str] = ()) -> str | None:
-    """Return the darkparse command line that does what another tool's does; None if none is known.
+    """Return the darkparse command line that is equivalent to another tool's; None if none is known.
 
     Args:
         args: The words after `darkparse`.
@@ -97,14 +97,14 @@ def translate(args: list[str], own_options: Collection[str] = ()) -> str | None:
 
 
 def _split_assignments(words: list[str]) -> Iterator[str]:
-    """Yield `conf=.5` and `--conf=.5` as `-conf .5`, other words as they are."""
+    """Yield `conf=.5` and `--conf=.5` as `-conf .5`, and other words unchanged."""
     for word in words:
         name, equals, value = word.partition("=")
         yield from (f"-{name.lstrip('-')}", value) if equals and name.lstrip("-") in OPTIONS | FILE_OPTIONS else (word,)
 
 
 def _fill_in(template: str, words: list[str], roles: list[str]) -> str:
-    """Insert the files and options among `words` into a template. Files that are missing stay words in capitals."""
+    """Insert the files and options among `words` into a template, in which missing files remain words in capitals."""
     files: dict[str, list[str]] = {}
     plain, options, gpus = [], [], 1
     rest = iter(words)
@@ -164,18 +164,18 @@ def _replace_options(words: list[str], own_options: Collection[str]) -> str | No
 
 
 def _find_own_name(word: str, own_options: Collection[str]) -> str:
-    """Return an option by the name that a command has for it; other words as they are."""
+    """Return an option under the command's own name for it, and other words unchanged."""
     return word if word in own_options else RENAMED_OPTIONS.get(word, word)
 
 
 def _with_processes(words: list[str], gpus: int) -> str:
-    """Return the command line of some words; with more than one GPU by torchrun."""
+    """Return the command line of some words, run by torchrun for more than one GPU."""
     program = f"torchrun --nproc-per-node {gpus} -m darkparse" if gpus > 1 else "darkparse"
     return " ".join([program, *words])
 
 
 def _guess_role(file: str) -> str:
-    """Return what a file is by its name: CFG, WEIGHTS, DATA or IMAGE."""
+    """Guess the role of a file from its name: CFG, WEIGHTS, DATA or IMAGE."""
     name = PurePath(file).name.lower()
     if name.endswith((".data", ".yaml", ".yml")):
         return "DATA"

@@ -44,7 +44,7 @@ HEADINGS: dict[str, tuple[str, ...]] = {
     ),
     "Input": (
         *("--images", "--annotations", "--names", "--cfg", "--dialect", "--size", "--resize", "--reorg", "--exif"),
-        *("--channels", "--live", "--header-size", "--partial", "--from", "--strict", "--no-limits"),
+        *("--channels", "--live", "--header-size", "weights --upto", "--partial", "--from", "--strict", "--no-limits"),
     ),
     "Output": (
         *(
@@ -52,6 +52,7 @@ HEADINGS: dict[str, tuple[str, ...]] = {
             "--format",
             "--json",
             "--columns",
+            "show --batch",
             "--layer",
             "--detail",
             "--width",
@@ -81,14 +82,14 @@ HEADINGS: dict[str, tuple[str, ...]] = {
 DEFAULT_HEADING = "Options"
 """Heading of an option that the table does not list."""
 MAX_INLINE_CHOICES = 16
-"""Characters of choices that are shown in place of the value, as `auto|on|off`."""
+"""Maximum length of choices that are shown in place of the value, such as `auto|on|off`."""
 MAX_TERM = 26
 """Width of the column of options; the description of a longer option starts on the next line."""
 UNBREAKABLE = {"-": "\N{NON-BREAKING HYPHEN}", " ": "\N{NO-BREAK SPACE}"}
 
 
 class HelpFormatter(click.HelpFormatter):
-    """A formatter that breaks lines neither at hyphens, as in `--no-limits`, nor within short notes in brackets."""
+    """Formatter that breaks lines neither at hyphens, as in `--no-limits`, nor within short notes in brackets."""
 
     def write_text(self, text: str) -> None:
         super().write_text(_protect(text))
@@ -107,13 +108,13 @@ def _protect(text: str) -> str:
 
 
 class HelpContext(click.Context):
-    """A context whose help is written by `HelpFormatter`."""
+    """Context whose help is formatted by `HelpFormatter`."""
 
     formatter_class = HelpFormatter
 
 
 class HelpCommand(click.Command):
-    """A command whose help shows its options under the headings of `HEADINGS`."""
+    """Command whose help lists its options under the headings of `HEADINGS`."""
 
     context_class = HelpContext
 

@@ -46,9 +46,9 @@ def command(job: LowerJob) -> None:
     """Rewrite a PyTorch project's cfg and state dict for Darknet.
 
     The result is a plain AlexeyAB cfg with the same outputs. STATE is the checkpoint or state dict (.pt) of the
-    project's training; no code in it is run. Layers that no Darknet has are folded into convolutions where that is
-    exact, and written as several plain layers elsewhere. The map before each head and its boxes stay the same within
-    float32 rounding.
+    project's training; no code in it is run. Layers that no Darknet fork supports are folded into convolutions where
+    that is exact, and replaced by several plain layers elsewhere. The map before each head and its boxes are equal up
+    to float32 rounding.
 
     \b
     Examples:

@@ -93,7 +93,7 @@ def create_server() -> LanguageServer:
 
 @dataclass(frozen=True)
 class Document:
-    """A cfg while it is edited: its findings, and the last text that could be parsed and compiled."""
+    """Cfg that is being edited: its findings, and the last config and network that could be parsed and compiled."""
 
     diagnostics: tuple[Diagnostic, ...]
     config: Config | None

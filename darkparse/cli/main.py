@@ -67,7 +67,7 @@ NO_LIMITS = click.Option(
 
 
 class Commands(click.Group):
-    """A group that imports a command's module when the command is used."""
+    """Group that imports a command's module when the command is used."""
 
     context_class = HelpContext
 

@@ -1,4 +1,4 @@
-"""File formats of other runtimes, which have converters of their own: how to make each from a file of darkparse."""
+"""File formats of other runtimes, and the tools that convert darkparse's files to them."""
 
 from __future__ import annotations
 
@@ -35,4 +35,4 @@ OTHER_FORMATS = {
     ".caffemodel": _CAFFE,
     ".prototxt": _CAFFE,
 }
-"""File extension → how to make such a file."""
+"""File extension → hint on how to create such a file."""

@@ -80,7 +80,7 @@ class DetectionPrinter:
 
 
 def text_lines(file_result: FileResult, *, heading: bool) -> Iterator[str]:
-    """Yield Darknet's lines for an image, `dog: 93%`, with the name of the image before them if `heading`."""
+    """Yield Darknet's lines for an image, such as `dog: 93%`; with `heading`, the name of the image precedes them."""
     detections: Iterable[Any] = file_result.result  # type: ignore[assignment]
     indent = "  " if heading else ""
     if heading:

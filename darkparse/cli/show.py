@@ -58,7 +58,9 @@ class ShowJob:
     show_default=False,
     help=f"More columns: {', '.join(OVERLAYS)} (comma-separated).",
 )
-@click.option("--batch", type=click.IntRange(1), metavar="N", help="Memory for training with mini-batches of N images.")
+@click.option(
+    "--batch", type=click.IntRange(1), metavar="N", help="Print the training memory for mini-batches of N images."
+)
 @takes(ShowJob)
 def command(job: ShowJob) -> None:
     """Print a table of layers.

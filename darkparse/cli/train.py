@@ -92,7 +92,7 @@ class TrainJob:
     "--chart",
     type=click.Path(dir_okay=False, path_type=Path),
     default="chart.svg",
-    help="Chart of loss, rate and mAP (Darknet: chart.png).",
+    help="Write a chart of loss, rate and mAP (Darknet: chart.png).",
 )
 @click.option("--log", type=click.Path(dir_okay=False, path_type=Path), help="Append a JSON line per batch.")
 @click.option("--tensorboard", type=click.Path(file_okay=False), metavar="DIR", help="Write TensorBoard events.")
@@ -109,11 +109,12 @@ class TrainJob:
 def command(job: TrainJob) -> None:
     """Train a network on a Darknet data set.
 
-    WEIGHTS to start from are a whole network, a backbone such as yolov4.conv.137, or a network with other classes.
+    WEIGHTS are initial weights: of a whole network, of a backbone such as yolov4.conv.137, or of a network with other
+    classes.
 
     Weights are written to --out as NAME_last, NAME_1000, …, NAME_best (--map) and NAME_final,
     which Darknet can load. --resume continues from NAME_last.state. Both are written when the training is interrupted:
-    Ctrl-C, SIGTERM and SIGHUP stop it after the current batch, a second signal stops it at once.
+    Ctrl-C, SIGTERM and SIGHUP stop it after the current batch; a second signal stops it at once.
 
     \b
     Examples:
@@ -188,7 +189,7 @@ def _make_trainer(job: TrainJob, network: Network, device: torch.device) -> Trai
 
 
 def _report_length(trainer: Trainer, batches: int | None) -> None:
-    """Print what the schedule amounts to for the data set, and why it may not train."""
+    """Print how long the schedule trains on the data set, and warnings about it."""
     length = trainer.compute_length(batches)
     for finding in length.lint():
         stderr().print(finding.headline, style="yellow", soft_wrap=True)
@@ -209,7 +210,7 @@ def _preview(trainer: Trainer, folder: Path) -> None:
 
 
 def _run(job: TrainJob, trainer: Trainer) -> None:
-    """Train and show the progress. The trainer writes the weights even if a listener raises."""
+    """Train and show the progress. The trainer saves the weights even if a listener raises an exception."""
     with ExitStack() as stack:
         listeners = []
         if trainer.is_main:
@@ -226,7 +227,7 @@ def _run(job: TrainJob, trainer: Trainer) -> None:
 
 
 def _make_chart_writer(path: Path, trainer: Trainer) -> Callable[[Step], None]:
-    """Return a listener that writes the chart whenever weights are written; a chart that fails stops no training."""
+    """Return a listener that writes the chart whenever weights are written; a failure does not stop the training."""
     chart = Chart(path, trainer.model.network.name, trainer.net.max_batches or trainer.end)
     chart.restore(trainer.schedule.batch - 1)
     failures = list[OSError]()
@@ -247,10 +248,10 @@ def _make_chart_writer(path: Path, trainer: Trainer) -> Callable[[Step], None]:
 
 @contextmanager
 def _stopping_on_signals(trainer: Trainer) -> Iterator[None]:
-    """End the training after the running batch at Ctrl-C, SIGTERM or SIGHUP, and then the program by that signal.
+    """On Ctrl-C, SIGTERM or SIGHUP, end the training after the current batch, and then the program by the same signal.
 
-    A second signal ends the program without waiting for the batch. Signals that are ignored, as SIGHUP is under nohup,
-    stay ignored.
+    A second signal ends the program without waiting for the batch. Ignored signals stay ignored, such as SIGHUP under
+    nohup.
     """
     before = {number: signal.getsignal(number) for number in SIGNALS}
     before = {number: handler for number, handler in before.items() if handler not in (signal.SIG_IGN, None)}

@@ -1,4 +1,4 @@
-"""What the commands share that write a changed cfg together with its weights."""
+"""Output options and files of the commands that write a changed cfg together with its weights."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ def pair_output_option(function: F) -> F:
 
 
 def check_outputs(out: tuple[Path, Path], *inputs: object) -> None:
-    """Raise UsageError if the output files cannot be told apart, or one of them is an input."""
+    """Raise UsageError if the second output is not a weights file, or an output is also an input."""
     cfg, weights = out
     if weights.suffix.lower() not in WEIGHTS_SUFFIXES or cfg.suffix.lower() in WEIGHTS_SUFFIXES:
         raise click.UsageError(
-            f"-o takes a cfg and then its weights, got {cfg} {weights}; expected the second to end in "
+            f"-o takes a cfg, then its weights, got {cfg} {weights}; expected the second to end in "
             f"{', '.join(WEIGHTS_SUFFIXES)}\nhint: `darkparse convert OUT.cfg OUT.weights` writes other formats"
         )
     for path in out:
@@ -79,4 +79,4 @@ def check_names_file(cfg: Path, names: Sequence[str]) -> None:
     """Raise UsageError if a file of other class names would be overwritten."""
     path = get_names_path(cfg)
     if path.exists() and (not path.is_file() or read_names(path) != tuple(names)):
-        raise click.UsageError(f"{path} holds other names; expected another name for {cfg}")
+        raise click.UsageError(f"{path} already contains other class names; choose another name for {cfg}")

@@ -13,7 +13,7 @@ from darkparse.cli.common import report_error
 from darkparse.errors import DarkparseError
 
 INTERVAL = 0.3
-"""Seconds between two looks at the files."""
+"""Seconds between two checks of the files."""
 
 FileState = tuple[int, int] | None
 """Modification time in nanoseconds and size; None if the file does not exist."""
@@ -28,7 +28,7 @@ def watch_files(paths: Sequence[Path], run: Callable[[], None]) -> NoReturn:
         paths: Files to watch.
         run: Function to call.
     """
-    # Taken before the call, so that a change during the call is not missed.
+    # Read before the call, so that a change during the call is not missed.
     states = _read_states(paths)
     run()
     click.echo(f"watching {', '.join(map(str, paths))}; stop with Ctrl-C", err=True)

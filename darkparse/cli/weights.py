@@ -1,4 +1,4 @@
-"""`darkparse weights`: print the layout of a weights file, and whether it fits a cfg."""
+"""`darkparse weights`: print the layout of a weights file and check that it fits a cfg."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def command(job: WeightsJob) -> None:
     and with WEIGHTS the mean and standard deviation of the values. If WEIGHTS do not fit the cfg, the likely causes are
     printed first.
 
-    Exit status 0 if the file fits and its values are plausible, 2 otherwise (not finite, all zeros).
+    Exit status 0 if the file fits and its values are plausible, 2 otherwise (e.g. NaN, all zeros).
 
     \b
     Examples:
@@ -110,7 +110,7 @@ def _print_layout(report: Report) -> None:
 def as_table(report: Report, *, without: Collection[str] = ()) -> Table:
     """Return the layout as a rich table without some columns.
 
-    Each column is one cell of many lines, which rich lays out once.
+    Each column is one cell with many lines, because rich takes longer to lay out separate cells.
     """
     from rich import box
     from rich.table import Table

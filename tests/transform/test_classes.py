@@ -227,7 +227,7 @@ def test_classes_command_writes_names_in_the_new_order(tmp_path: Path) -> None:
         (["--keep", "stär"], "did you mean 'star'"),
         (["--keep", "star,3,star"], "listed twice"),
         (["--drop", "0,1,2,3"], "no class remains"),
-        ([], "expected --keep or --drop"),
+        ([], "expected either --keep or --drop"),
         (["--keep", "0", "--names", "none.names"], "none.names"),
     ],
 )
@@ -247,5 +247,5 @@ def test_classes_command_does_not_overwrite_other_names(tmp_path: Path, capsys: 
     out = [str(tmp_path / "coco.cfg"), str(tmp_path / "x.weights")]
     with pytest.raises(SystemExit):
         main(["classes", "shapes", str(SHAPES), "--keep", "0", "-o", *out])
-    assert "holds other names" in capsys.readouterr().err
+    assert "already contains other class names" in capsys.readouterr().err
     assert (tmp_path / "coco.names").read_text("utf-8") == "mine\n"
