@@ -21,7 +21,7 @@ Rule = Literal["area", "points11", "points101"]
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """True and false detections over a score, and what follows from them."""
+    """Numbers of true and false detections over a score, and the metrics derived from them."""
 
     objects: int = 0
     true_positives: int = 0
@@ -130,9 +130,9 @@ def darknet_map(
 ) -> DarknetResult:
     """Compute average precision by the rules of AlexeyAB's `detector map` (detector.c validate_detector_map).
 
-    A detection belongs to the object of its class that it overlaps most. Average precision goes by score: of the
-    detections of an object the best is true and the others are false. A detection that overlaps only an ignored object
-    does not count there; Darknet's counts take it for false.
+    A detection belongs to the object of its class that it overlaps most. Average precision is computed by score: the
+    best detection of an object is true, and the others are false. A detection that overlaps only an ignored object does
+    not count for average precision, but is false in Darknet's counts.
 
     Args:
         pairs: Images, each with its detections as `MAP_SETTINGS` detects and orders them.

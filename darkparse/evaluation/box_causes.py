@@ -1,4 +1,4 @@
-"""Causes that are read off the boxes themselves: anchors from ratios of sizes, scale_x_y from centers."""
+"""Causes that can be estimated from the boxes: anchors from ratios of sizes, scale_x_y from centers."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from darkparse.evaluation.differences import Floats
 from darkparse.layers.head import Head
 
 SAME_ANCHOR = 0.01
-"""Relative difference of sides up to which an anchor is taken for one of the cfg's."""
+"""Relative difference of sides up to which an anchor counts as equal to one of the cfg's."""
 
 
 class BoxCause(NamedTuple):
-    """A likely cause, and one quantity of the boxes with it."""
+    """Likely cause, and the values of one quantity of the boxes if it applies."""
 
     description: str
     values: Floats
@@ -31,7 +31,7 @@ def compute_ratios(ours: Floats, theirs: Floats) -> Floats:
 
 
 def estimate_anchors(head: Head, ours: Floats, theirs: Floats) -> BoxCause | None:
-    """Find the anchors that would give the other's sizes (rows, columns, anchors, 2); None if the head has none."""
+    """Estimate the anchors of the reference from its sizes (rows, columns, anchors, 2); None if the head has none."""
     ratios = compute_ratios(ours, theirs)
     if len(head.boxes) != len(ratios) or not np.isfinite(ratios).all():
         return None
@@ -47,7 +47,7 @@ def _describe_anchors(head: Head, anchors: Floats) -> str:
 
 
 def _find_anchors(listed: Sequence[tuple[float, float]], anchors: Floats) -> list[int]:
-    """Find the positions of anchors in a list; empty if one is not there."""
+    """Find the positions of anchors in a list; empty if the list does not contain all of them."""
     if not listed:
         return []
     distances = np.abs(anchors[:, None] / np.array(listed, np.float32) - 1).max(2)
@@ -55,7 +55,7 @@ def _find_anchors(listed: Sequence[tuple[float, float]], anchors: Floats) -> lis
 
 
 def estimate_scale(head: Head, ours: Floats, theirs: Floats) -> BoxCause | None:
-    """Find the scale_x_y that would give the other's positions in the cells; None for a head without that option."""
+    """Estimate the scale_x_y of the reference from its positions in cells; None for a head without that option."""
     scale = getattr(head, "scale_x_y", None)
     center, other_center = ours - 0.5, theirs - 0.5
     spread = float((center.astype(np.float64) ** 2).sum())

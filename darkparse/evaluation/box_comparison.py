@@ -1,4 +1,4 @@
-"""Compare decoded boxes and scores with another implementation's, and name the likely cause of a difference."""
+"""Comparison of decoded boxes and scores with another implementation's, and the likely cause of a difference."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ from darkparse.network.heads import get_decoder, get_head
 Quantity = Literal["centers", "sizes", "scores"]
 QUANTITIES: tuple[Quantity, ...] = get_args(Quantity)
 SAME_LAYOUT = 1e-3
-"""Distance up to which boxes are so near that no other layout needs to be tried."""
+"""Distance of boxes up to which no other layout is tried."""
 
 
 @dataclass(frozen=True, slots=True)
 class BoxDifference:
-    """How far one quantity of a head's boxes is from the other's.
+    """Difference of one quantity of a head's boxes from the reference.
 
     Attributes:
-        node: the head.
+        node: The head.
         quantity: `centers` (positions in the cells), `sizes` (of each anchor) or `scores`.
-        relative: largest difference as a part of the other's value, or of the root mean square where that is larger.
-        differs: whether that is more than rounding.
-        description: the difference in a few words, e.g. `×2 in width and height`.
-        cause: the known mistake that would explain it.
-        layout: how the other writes boxes: `corners in pixels`.
+        relative: Largest difference, relative to the reference's value or to the root mean square if that is larger.
+        differs: Whether the difference is more than rounding.
+        description: Short description of the difference, such as `×2 in width and height`.
+        cause: Known mistake that would explain the difference; None if there is none.
+        layout: Format of the reference's boxes, such as `corners in pixels`.
     """
 
     node: Node
@@ -55,8 +55,8 @@ class BoxComparison:
     """Result of comparing decoded boxes.
 
     Attributes:
-        differences: one for each quantity of each head that was compared.
-        not_compared: what could not be compared, and why; empty if everything was.
+        differences: One difference for each quantity of each head that was compared.
+        not_compared: Description of what could not be compared, and why; empty if everything was.
     """
 
     differences: tuple[BoxDifference, ...] = ()
@@ -70,14 +70,14 @@ class BoxComparison:
 def compare_boxes(
     network: Network, outputs: Sequence[Tensor], image: Tensor, their_outputs: Sequence[Floats], *, tolerance: float
 ) -> BoxComparison:
-    """Find the other's boxes of each head and compare them with the network's.
+    """Find the reference's boxes of each head, and compare them with the network's.
 
     Args:
-        network: whose heads to decode.
-        outputs: of all its layers.
-        image: (1, C, H, W), its input.
-        their_outputs: what the other gives, of which some may hold boxes and scores.
-        tolerance: largest relative difference that counts as rounding.
+        network: Network whose heads to decode.
+        outputs: Outputs of all layers of the network.
+        image: Input of the network, (1, C, H, W).
+        their_outputs: Outputs of the reference, some of which may contain boxes and scores.
+        tolerance: Largest relative difference that counts as rounding.
     """
     try:
         heads = [DecodedHead(network, network.nodes[index], outputs, image) for index in network.heads]
@@ -94,7 +94,7 @@ def compare_boxes(
 
 
 def _match_heads(heads: Sequence[DecodedHead], outputs: Sequence[Floats]) -> tuple[MatchedBoxes | None, ...]:
-    """Find the layout that fits the heads' boxes, or those that a known mistake would give, which may be far away."""
+    """Find the layout that fits the heads' boxes, or their boxes with a known mistake, which may be far away."""
     input_size = heads[0].input_size
     best = match_layout(outputs, [head.boxes for head in heads], input_size)
     if best.distance > SAME_LAYOUT:
@@ -108,15 +108,15 @@ def _describe_missing(heads: Sequence[DecodedHead], matches: Sequence[MatchedBox
     """Describe which heads have no boxes or no scores among the reference's outputs."""
     without_boxes = [head.name for head, match in zip(heads, matches, strict=True) if match is None]
     if len(without_boxes) == len(heads):
-        return "none of the other's outputs holds them in a known layout"
+        return "no output of the reference contains boxes in a known layout"
     if without_boxes:
-        return f"the other has none in a known layout for {', '.join(without_boxes)}"
+        return f"the reference has no boxes in a known layout for {', '.join(without_boxes)}"
     without_scores = [head.name for head, match in zip(heads, matches, strict=True) if match and match.scores is None]
-    return f"the other has no scores for {', '.join(without_scores)}" if without_scores else ""
+    return f"the reference has no scores for {', '.join(without_scores)}" if without_scores else ""
 
 
 class DecodedHead:
-    """A head of a network with its boxes, and with those that known mistakes would give."""
+    """Head of a network with its boxes, and with the boxes that known mistakes would lead to."""
 
     def __init__(self, network: Network, node: Node, outputs: Sequence[Tensor], image: Tensor) -> None:
         self.node, self.layer = node, get_head(node)
@@ -127,7 +127,7 @@ class DecodedHead:
         self.boxes, self.objectness = self._decode(outputs[node.index], self.decoder)
 
     def compare(self, theirs: MatchedBoxes, tolerance: float) -> Iterator[BoxDifference]:
-        """Compare each quantity with the other's."""
+        """Compare each quantity with the reference's."""
         for quantity in QUANTITIES:
             if quantity == "scores" and theirs.scores is None:
                 continue
@@ -152,9 +152,9 @@ class DecodedHead:
         return positions
 
     def _compute_difference(self, quantity: Quantity, ours: Floats, theirs: Floats) -> float:
-        """Compute a relative difference: scores and positions in cells by all of them, sizes by those of their anchor.
+        """Compute a relative difference, with the root mean square of all scores or positions, or of an anchor's sizes.
 
-        Corners of a large box round its center and size to what a float32 of their magnitude can tell apart.
+        If boxes are stored as corners, the rounding of large corners in float32 affects their centers and sizes.
         """
         if quantity == "scores":
             return compute_relative_difference(ours, theirs)
@@ -167,7 +167,7 @@ class DecodedHead:
         return compute_relative_difference(ours, theirs, None, rounding * np.array((columns, rows), np.float32))
 
     def _find_cause(self, quantity: Quantity, theirs: Floats, relative: float, tolerance: float) -> str | None:
-        """Find the mistake after which the quantity is nearest to the other's, if it then agrees or nearly does."""
+        """Find the mistake with which the quantity is nearest to the reference's, if the two then nearly agree."""
         best, smallest = None, min(5 * tolerance, relative / 4)
         for cause in self._list_causes(quantity, theirs):
             if cause.values.shape != theirs.shape:
@@ -191,7 +191,7 @@ class DecodedHead:
 
     @cached_property
     def trials(self) -> dict[str, GridBoxes]:
-        """The boxes that each known mistake of the head or its decoder gives, by the mistake."""
+        """Boxes with each known mistake of the head or its decoder, by the mistake's description."""
         own_modules = self.layer.modules(self.node.context)
         modules_before = self.node.modules[: len(self.node.modules) - len(own_modules)]
         trials = {}

@@ -1,4 +1,4 @@
-"""Find the boxes of each head among the outputs of another implementation, in any of the usual layouts."""
+"""Search for the boxes of each head among the outputs of another implementation, in any of the usual layouts."""
 
 from __future__ import annotations
 
@@ -14,12 +14,14 @@ from darkparse.evaluation.box_tables import BoxTable, list_tables
 from darkparse.evaluation.differences import Floats
 
 MAX_CELLS, MAX_SHARE = 0.75, 0.2
-"""Median distance of centers up to which a layout may be the right one, in cells, and in shares of a large grid:
-predictions stay near their cell, even of a faulty head, and rows in a wrong order are all over the grid."""
+"""Median distance of centers up to which a layout may be correct, in cells, and as a fraction of a large grid.
+
+Even a faulty head predicts boxes near their cells, while rows in a wrong order are spread over the whole grid.
+"""
 MAX_LOG_RATIO = 5.0
-"""Distance of two sizes of which one is 0, negative or not finite; that of others is the logarithm of their ratio."""
+"""Distance of two sizes if one is 0, negative or not finite; otherwise it is the logarithm of their ratio."""
 MAX_SAMPLE = 500
-"""Boxes of a head by which a layout is chosen."""
+"""Number of boxes of a head from which a layout is selected."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +29,9 @@ class GridBoxes:
     """Boxes of one head, before any threshold: cell by cell, row by row, anchor by anchor.
 
     Attributes:
-        grid: rows and columns of cells, and boxes per cell.
-        boxes: (B, 4) center x, center y, width, height as fractions of the network's input.
-        scores: (B, classes) class scores, objectness included.
+        grid: Rows and columns of cells, and boxes per cell.
+        boxes: (B, 4), center x, center y, width, height as fractions of the network's input.
+        scores: (B, classes), class scores with objectness included.
     """
 
     grid: tuple[int, int, int]
@@ -39,12 +41,12 @@ class GridBoxes:
 
 @dataclass(frozen=True, slots=True)
 class MatchedBoxes:
-    """The other's boxes and scores of a head, in the form and order of `GridBoxes`.
+    """Boxes and scores of a head from the reference, in the form and order of `GridBoxes`.
 
     Attributes:
-        boxes: as in `GridBoxes`.
-        scores: as in `GridBoxes`; None if none of the outputs holds them.
-        layout: how the other writes boxes: `corners in pixels`.
+        boxes: As in `GridBoxes`.
+        scores: As in `GridBoxes`; None if no output contains them.
+        layout: Format of the reference's boxes, such as `corners in pixels`.
     """
 
     boxes: Floats
@@ -54,11 +56,11 @@ class MatchedBoxes:
 
 @dataclass(frozen=True, slots=True)
 class LayoutMatch:
-    """The layout that brings a model's outputs nearest to the boxes of some heads.
+    """Boxes from a model's outputs, in the layout with which they are nearest to those of the heads.
 
     Attributes:
-        heads: the other's boxes of each head; None for a head that the outputs do not hold.
-        distance: how far they are from the heads' boxes; infinite if no layout fits.
+        heads: Boxes of each head; None for a head that the outputs do not contain.
+        distance: Distance from the heads' boxes; infinite if no layout fits.
     """
 
     heads: tuple[MatchedBoxes | None, ...]
@@ -68,14 +70,14 @@ class LayoutMatch:
 def match_layout(outputs: Sequence[Floats], heads: Sequence[GridBoxes], input_size: tuple[int, int]) -> LayoutMatch:
     """Find each head's boxes among a model's outputs.
 
-    One tensor (N, B, 4 + classes), with or without a column for the objectness, is tried before boxes and confidences
-    in tensors of their own; each may hold all heads in any order, or one head. The layout
-    whose boxes are nearest to those of the heads is selected.
+    One tensor (N, B, 4 + classes), with or without a column for the objectness, is tried before separate tensors for
+    boxes and confidences; each may contain all heads in any order, or one head. The layout whose boxes are nearest to
+    those of the heads is selected.
 
     Args:
-        outputs: arrays with a batch of 1.
-        heads: what they should hold.
-        input_size: height and width of the network's input, in pixels.
+        outputs: Arrays with a batch of 1.
+        heads: Boxes to search for.
+        input_size: Height and width of the network's input, in pixels.
     """
     tables = [list(_list_head_tables(outputs, heads, index)) for index in range(len(heads))]
     best = LayoutMatch((None,) * len(heads), np.inf)
@@ -95,13 +97,13 @@ def match_layout(outputs: Sequence[Floats], heads: Sequence[GridBoxes], input_si
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """One way to write boxes.
+    """Format of boxes.
 
     Attributes:
-        order: axes of the rows from the slowest: 0 rows of cells, 1 columns, 2 boxes of a cell.
-        decode: a box's four numbers to center x, center y, width, height.
-        unit: (4,) what they are divided by to give fractions of the input.
-        name: for reports.
+        order: Axes of the rows from the slowest: 0 for rows of cells, 1 for columns, 2 for boxes of a cell.
+        decode: Function from a box's four numbers to center x, center y, width, height.
+        unit: (4,), divisors that convert these to fractions of the input.
+        name: Name in reports.
     """
 
     order: tuple[int, ...]
@@ -115,7 +117,7 @@ class _Layout:
         return rows.transpose(np.argsort(self.order)).ravel()
 
     def choose(self, head: GridBoxes, tables: Sequence[BoxTable]) -> tuple[BoxTable | None, float]:
-        """Return the table whose boxes are nearest to the head's, and how far they are; None and 0 without tables."""
+        """Return the table whose boxes are nearest to the head's, and their distance; None and 0 without tables."""
         count = len(head.boxes)
         sample = np.random.default_rng(0).permutation(count)[:MAX_SAMPLE]
         rows = self.locate(head.grid)[sample]
@@ -127,7 +129,7 @@ class _Layout:
         return (tables[nearest], distances[nearest]) if tables else (None, 0.0)
 
     def match(self, head: GridBoxes, table: BoxTable) -> MatchedBoxes:
-        """Read boxes, and of the possible scores those nearest to the head's."""
+        """Read the boxes, and those of the possible scores that are nearest to the head's."""
         rows = self.locate(head.grid)
         scores = [array[rows] for array in table.scores]
         distances = [float(np.nan_to_num(np.abs(array - head.scores), nan=np.inf).mean()) for array in scores]
@@ -144,7 +146,7 @@ def _list_layouts(input_size: tuple[int, int]) -> Iterator[_Layout]:
 
 
 def _list_head_tables(outputs: Sequence[Floats], heads: Sequence[GridBoxes], index: int) -> Iterator[BoxTable]:
-    """Read the outputs as boxes of one head, or of all heads of which one part is its."""
+    """Read the outputs as boxes of one head, or as boxes of all heads, of which a part belongs to this head."""
     sizes = [len(head.boxes) for head in heads]
     rows, classes = sizes[index], heads[index].scores.shape[1]
     starts = _list_starts(sizes[:index] + sizes[index + 1 :])
@@ -179,13 +181,13 @@ ENCODINGS: dict[str, Callable[[Floats], Floats]] = {
     "corners": _read_corners,
     "corners, y before x,": _read_swapped_corners,
 }
-"""Ways to write a box in four numbers, as functions to center x, center y, width and height."""
+"""Formats of a box in four numbers, with the functions that convert them to center x, center y, width and height."""
 
 
 def _measure_distance(boxes: Floats, expected: Floats, grid: tuple[int, int, int]) -> float:
-    """Measure how far boxes (B, 4) are from those expected; infinite if they cannot be the same boxes.
+    """Measure the distance of boxes (B, 4) from the expected ones; infinite if they cannot be the same boxes.
 
-    A mistake often spoils either centers or sizes, a wrong layout both, so the product of both distances decides.
+    A mistake often affects either centers or sizes, a wrong layout both, so the product of both distances decides.
     """
     rows, columns, _ = grid
     with np.errstate(all="ignore"):

@@ -1,4 +1,4 @@
-"""Read a model's outputs as tables with a row for each box, whatever their axes."""
+"""Conversion of a model's outputs, with axes in any order, to tables with one row per box."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import numpy as np
 from darkparse.evaluation.differences import Floats
 
 MAX_SPLIT = 16
-"""Boxes per cell up to which the first axis of an array is read as boxes × columns."""
+"""Maximum number of boxes per cell for which the first axis of an array is read as boxes × columns."""
 
 
 @dataclass(frozen=True, slots=True)
 class BoxTable:
-    """Boxes as the other writes them, a row each, with every reading of the scores that belong to them."""
+    """Boxes in the reference's format, one per row, with all possible scores of these boxes."""
 
     boxes: Floats
     scores: tuple[Floats, ...]
@@ -48,12 +48,12 @@ def _list_scores(outputs: Sequence[Floats], rows: int, classes: int) -> Iterator
 
 
 def _combine_scores(scores: Floats, objectness: Floats) -> tuple[Floats, ...]:
-    """Return the scores as they are, which may include the objectness, and multiplied by it."""
+    """Return the scores unchanged, because they may include the objectness, and multiplied by it."""
     return scores, scores * objectness
 
 
 def _split_rows(array: Floats, rows: int, columns: int) -> Iterator[Floats]:
-    """Read an array as (rows, columns), the columns on any axis; the first may hold boxes × columns, the last too."""
+    """Read an array as (rows, columns), with the columns on any axis; the first or last may be boxes × columns."""
     if array.size != rows * columns or not columns:
         return
     shape = array.shape[1:] if array.ndim > 1 and array.shape[0] == 1 else array.shape

@@ -50,7 +50,7 @@ def coco_map(
         from pycocotools.coco import COCO
         from pycocotools.cocoeval import COCOeval
     except ImportError:
-        raise DarkparseError("COCO's rule needs pycocotools: pip install 'darkparse[evaluate]'") from None
+        raise DarkparseError("COCO's metrics require pycocotools\nhint: pip install 'darkparse[evaluate]'") from None
     rows = [
         row
         for truth, detections in pairs

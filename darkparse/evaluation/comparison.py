@@ -128,8 +128,8 @@ def _find_first(
 def _has_counterpart(node: Node, outputs: Sequence[Tensor], reference: Reference, tolerance: float) -> bool:
     """Return whether the value nearest to an output of the network is the reference's output for the same layer.
 
-    A head may be decoded in different steps, so only an output of the other model counts, unless it equals the head's
-    input.
+    A head may be decoded in different steps, so only an output of the reference's model counts, unless it equals the
+    head's input.
     """
     if node.layer.role != "head":
         return True

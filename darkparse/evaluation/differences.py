@@ -1,4 +1,4 @@
-"""How far two arrays are apart, and where most."""
+"""Differences between two arrays, and the location of the largest one."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class OutputDifference:
-    """How far a layer's output is from the other's.
+    """Difference of a layer's output from the reference.
 
     Attributes:
-        node: the layer.
-        worst: largest absolute difference.
-        relative: the same as a part of the other output's root mean square.
-        place: where it is: channel, row, column of a map, the position in a vector.
-        ours: value there.
-        theirs: the other's value there.
+        node: The layer.
+        worst: Largest absolute difference.
+        relative: Largest difference relative to the root mean square of the reference.
+        place: Its location: channel, row and column of a map, or the position in a vector.
+        ours: Value at this location.
+        theirs: The reference's value at this location.
     """
 
     node: Node

@@ -128,7 +128,7 @@ def draw_errors(image: ImageErrors) -> PillowImage:
     """Draw the errors of an image in the colors of their kinds; objects are dashed, true detections thin and green.
 
     Raises:
-        ImageError: The image cannot be read any more.
+        ImageError: The image can no longer be read.
     """
     from PIL import ImageDraw
 

@@ -25,7 +25,7 @@ from darkparse.views.charts.precision_recall import Curve, precision_recall_svg
 
 IMAGES, ERROR_LIST = "images", "errors.jsonl"
 CONFUSION_MATRIX, PRECISION_RECALL = "confusion-matrix.svg", "precision-recall.svg"
-"""Names in the directory."""
+"""Names of files in the directory."""
 
 
 def check_new_directory(folder: Path) -> None:

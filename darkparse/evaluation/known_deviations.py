@@ -1,4 +1,4 @@
-"""Diagnosis of a layer that differs: known mistakes, tried on that layer."""
+"""Diagnosis of a differing layer by applying known mistakes to it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Outputs of another implementation for the same input: a dump of its layers, or an ONNX model that is run."""
+"""Reference for comparisons: outputs of another implementation's layers in a file, or an ONNX model that is run."""
 
 from __future__ import annotations
 

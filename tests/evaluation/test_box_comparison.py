@@ -237,7 +237,7 @@ def test_compare_boxes_without_scores_are_reported() -> None:
     model, image, layers = make_model(TWO_HEADS)
     outputs = write_outputs(*decode_heads(model, layers, image), form=lambda boxes, *_: [boxes])
     boxes = get_boxes(compare(model, image, OtherModel(layers, outputs)))
-    assert boxes.not_compared == "the other has no scores for L3, L7"
+    assert boxes.not_compared == "the reference has no scores for L3, L7"
     assert not boxes.differing
 
 
