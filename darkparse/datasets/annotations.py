@@ -84,7 +84,7 @@ def read_annotations(path: Path | None, images: Path, names: Sequence[str]) -> A
 
 
 def _add_difficult(truth: ImageAnnotation, file: Path | None, names: Sequence[str]) -> ImageAnnotation:
-    """Return an annotation with the objects of a label file added, which a detector may miss."""
+    """Return an annotation with the objects of a label file added; a detector may miss these."""
     if file is None:
         return truth
     rows = [(label, box, True) for label, box, _ in _label_rows(file, names)]
@@ -121,7 +121,7 @@ def _read_format(path: Path | None, images: Path, names: Sequence[str]) -> Annot
 
 
 SLACK = 1e-3
-"""Tolerance for boxes outside the image, as a fraction of its size: labeling programs round."""
+"""Tolerance for boxes outside the image, as a fraction of its size, because labeling programs round."""
 
 MAX_OVERHANG = 10.0
 """Largest plausible coordinate or side of a box, in multiples of the image size."""
@@ -311,7 +311,7 @@ def _read_voc(
     for image, file in annotation_files.items():
         try:
             root = ElementTree.fromstring(read_bytes(file))
-            size = _check_size(int(_find_text(root, "size/height")), int(_find_text(root, "size/width")), "the picture")
+            size = _check_size(int(_find_text(root, "size/height")), int(_find_text(root, "size/width")), "the image")
             unknown_classes.update(
                 name for element in root.iter("object") if (name := _find_text(element, "name")) not in index
             )

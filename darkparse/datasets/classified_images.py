@@ -26,7 +26,8 @@ class ClassifiedImage(NamedTuple):
 def read_classified_images(images: Path, labels: Sequence[str]) -> list[ClassifiedImage]:
     """Return the images of a directory, a list or a `.data` file with the classes that their paths contain.
 
-    Only the path as the list has it counts, or the path below the directory, so that parent directories do not matter.
+    Labels are searched in the path as the list contains it, or in the path below the directory, so parent directories
+    do not matter.
 
     Args:
         images: Directory, list of images, or `.data` file whose `valid` names such a list.

@@ -52,7 +52,7 @@ def read_data_yaml(path: Path) -> DataYaml:
 
 @dataclass(frozen=True)
 class DataYaml(DataFile):
-    """A data set in the layout of ultralytics: labels lie in `labels` where images lie in `images`, or beside them.
+    """A data set in the layout of ultralytics: labels of images in `images` are in `labels`, others beside the image.
 
     Paths are relative to `path`, which is relative to the working directory or to the file itself.
     """

@@ -13,12 +13,12 @@ from darkparse.errors import DarkparseError
 def find_difficult_labels(images: Path) -> dict[str, Path]:
     """Return the label files that mark difficult objects, by the `locate_input` of their images.
 
-    Each line of the list `difficult` stands for the image on the same line of `valid`. Its label file is that of
-    an image at this path; no such image needs to exist (detector.c validate_detector_map). An image without
-    a label file has no difficult objects.
+    Each line of the list `difficult` belongs to the image on the same line of `valid`. Its label file is that of an
+    image with this path, which need not exist (detector.c validate_detector_map). An image without a label file has no
+    difficult objects.
 
     Args:
-        images: Where the images come from; only a `.data` file may name such a list.
+        images: Source of the images; only a `.data` file may name such a list.
 
     Raises:
         DarkparseError: A list is missing, or the lists differ in length.

@@ -55,7 +55,7 @@ def locate_input(name: str, folder: str | None = None) -> str:
 
 
 def find_sources(inputs: Iterable[str], *, exclude: Path | None = None) -> list[InputFile]:
-    """Return the images and videos that files, directories, patterns and lists name, without duplicates, in order.
+    """Return the images and videos that files, directories, patterns and lists refer to, in order, without duplicates.
 
     Args:
         inputs: Images, videos, directories (searched recursively), patterns such as `shots/**/*.jpg`, `.txt` lists with
@@ -103,7 +103,7 @@ def _expand(text: str) -> list[InputFile]:
 
 
 def _expand_url(text: str) -> list[str]:
-    """Return the image URLs that a URL of an image, a directory or a pattern names."""
+    """Return the URLs of the images that a URL of an image, a directory or a pattern refers to."""
     if Path(text).suffix.lower() in IMAGE_SUFFIXES and not glob.has_magic(text):
         return [text]
     try:
@@ -115,7 +115,7 @@ def _expand_url(text: str) -> list[str]:
         raise DarkparseError(redact_message(text, problem)) from None
     urls = [system.unstrip_protocol(name) for name in sorted(names) if Path(name).suffix.lower() in IMAGE_SUFFIXES]
     if not urls:
-        raise DarkparseError(f"{redact_url(text)}: no images there")
+        raise DarkparseError(f"{redact_url(text)}: no images found")
     return urls
 
 

@@ -1,4 +1,4 @@
-"""URLs as inputs, and printing them without secrets."""
+"""Detection of URLs among inputs, and removal of secrets from them for messages."""
 
 from __future__ import annotations
 
