@@ -296,7 +296,7 @@ class Detector:
                 on_error(result.source, result.result)
 
     def warm_up(self) -> Detector:
-        """Run a blank image, so that the first real one is not slower than others; return the detector."""
+        """Run a blank image, so that the first real image is not slower than later ones; return the detector."""
         blank = np.zeros((*self.input_size, self.network.net.channels), np.uint8)
         self.run([self.prepare(blank)], DetectionSettings())
         self.reset_state()

@@ -22,7 +22,7 @@ Pixels = NDArray[Any]
 """(H, W, C): RGB, gray or any other channels of a network, uint8 in [0, 255] or float32 in [0, 1]."""
 
 FLOAT_TOLERANCE = 0.5
-"""Tolerance for float values outside [0, 1]: scaling and noise overshoot."""
+"""Tolerance for float values outside [0, 1], because resizing and noise overshoot."""
 
 MAX_VALUES = 96 << 20
 """Maximum number of values that any image may have: 33 million RGB pixels."""
@@ -52,10 +52,10 @@ def open_image(
     """Read an image file as Darknet does.
 
     Args:
-        path: Any file that Pillow reads, as a path or open file, or an array file of `numpy.save`; of several frames
-            the first is used.
-        channels: 3 for RGB, 1 for gray; for other numbers the file must have as many, which keep their order. None:
-            RGB for display, which of more channels uses the first three, of two the first.
+        path: Any file that Pillow reads, as a path or open file, or an array file of `numpy.save`; the first of several
+            frames is used.
+        channels: 3 for RGB, 1 for gray; for another number the file must have as many channels, whose order is kept.
+            None: RGB for display, from the first three of more channels, or the first of two.
         apply_exif: Apply the EXIF orientation.
         bgr: The first three channels of an array are blue, green and red.
         name: Name of the file in error messages; by default its path.
@@ -92,7 +92,7 @@ def open_image(
 
 def _load_array(file: str | os.PathLike[str] | IO[bytes]) -> Pixels:
     if isinstance(file, str | os.PathLike):
-        array: Pixels = np.load(file, mmap_mode="r", allow_pickle=False)  # fails if the header claims too much
+        array: Pixels = np.load(file, mmap_mode="r", allow_pickle=False)  # fails if the header declares more data
         return array
     return np.lib.format.read_array(file, allow_pickle=False)
 

@@ -53,10 +53,10 @@ def suppress(
 def rank_boxes(
     scores: Floats, classes: NDArray[np.int64], box_indices: NDArray[np.int64], boxes: int
 ) -> NDArray[np.int64]:
-    """Return each box's position after Darknet's suppression has sorted all boxes anew for every class.
+    """Return each box's position after Darknet's suppression, which sorts all boxes again for every class.
 
-    The sort is stable and runs from the first class to the last (box.c do_nms_sort, diounms_sort), so the boxes end up
-    in descending order of their probability of the last class, ties by that of the class before, and so on.
+    The sort is stable and runs from the first class to the last (box.c do_nms_sort, diounms_sort), so the final order
+    is by descending probability of the last class; ties are ordered by the class before it, and so on.
 
     Args:
         scores: (K,), score of each candidate before suppression.

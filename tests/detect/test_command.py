@@ -293,7 +293,7 @@ def test_find_sources_expands_urls(shots: Path, tmp_path: Path) -> None:
     ]
     assert read(found[0].name)["bytes"] == (shots / "a" / "00.png").read_bytes()
     assert "Protocol not known" in read("nothing://x/a.png")["problem"]
-    for url, message in ((f"{shots.as_uri()}/*.gif", "no images there"), ("nothing://x/", "Protocol not known")):
+    for url, message in ((f"{shots.as_uri()}/*.gif", "no images found"), ("nothing://x/", "Protocol not known")):
         with pytest.raises(DarkparseError, match=message):
             find_sources([url])
 

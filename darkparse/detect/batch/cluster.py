@@ -30,7 +30,7 @@ from darkparse.weights import ReadOptions
 DEFAULT_WORKERS = 2
 
 READING_CPUS = 0.25
-"""CPUs of a task that reads images. Workers must leave this much, otherwise no task can read and Ray waits forever."""
+"""CPUs of a task that reads images. Workers must leave this many free, or no task can read and Ray waits forever."""
 
 MAX_IMAGES_PER_TASK = 16
 """Maximum images per task; a worker decodes them in parallel. After Ctrl-C at most one task per worker is repeated."""

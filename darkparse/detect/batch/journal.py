@@ -1,4 +1,4 @@
-"""Output directory that an interrupted run leaves intact and a later run resumes."""
+"""Output directory that stays intact if a run is interrupted, so that a later run can resume it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from darkparse.errors import DarkparseError
 
 JOURNAL_NAME = "detections.jsonl"
 RUN_NAME = "run.json"
-"""File with everything that the results depend on; a later run resumes only if it would compute the same."""
+"""File with everything that the results depend on; a later run can resume only if it would compute the same."""
 EXPORT_NAMES = {"coco": "coco.json", "csv": "detections.csv", "json": "detections.json"}
 
 
@@ -31,7 +31,7 @@ class Journal:
         overwrite: Delete the existing results.
 
     Raises:
-        DarkparseError: The directory has results, and neither is set, or they depend on something else.
+        DarkparseError: The directory contains results, and neither option is set or they depend on something else.
     """
 
     def __init__(self, folder: Path, run: Record, *, resume: bool = False, overwrite: bool = False) -> None:
@@ -135,7 +135,8 @@ def _check_resumable(folder: Path, run: Record, *, resume: bool) -> Record:
     """
     if not resume:
         raise DarkparseError(
-            f"{folder} has the results of an earlier run\nhint: continue with --resume or start again with --overwrite"
+            f"{folder} contains the results of an earlier run\n"
+            "hint: continue with --resume or start again with --overwrite"
         )
     try:
         previous: Any = json.loads((folder / RUN_NAME).read_text("utf-8", "surrogateescape"))
@@ -149,7 +150,7 @@ def _check_resumable(folder: Path, run: Record, *, resume: bool) -> Record:
     changed = [key for key in run if previous.get(key) != run[key]]
     if changed:
         differences = ", ".join(f"{key} was {previous.get(key)!r}, got {run[key]!r}" for key in changed)
-        raise DarkparseError(f"{folder} has the results of a different run: {differences}\nhint: use --overwrite")
+        raise DarkparseError(f"{folder} contains the results of a different run: {differences}\nhint: use --overwrite")
     return run
 
 

@@ -28,7 +28,7 @@ from darkparse.network.detection_settings import DetectionSettings
 
 WRITER_THREADS = 2
 DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
-"""Errors that would affect the next drawing too: a full disk, a quota, a size limit, a failing device."""
+"""Errors that would also affect the next drawing: a full disk, a quota, a size limit, a failing device."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,9 +39,9 @@ def _make_onnxruntime(content: bytes, workers: int, threads: int) -> Run:
 def _load_openvino_core() -> Any:
     """Load OpenVINO's core once and keep it until the process ends.
 
-    Its CPU plugin moves the calling thread's alternate signal stack into its own memory and frees that memory when
-    the core goes. Where another thread drops the core, the first thread is left without a signal stack, and the next
-    signal that has a handler ends the process with SIGSEGV (OpenVINO 2026.4).
+    Its CPU plugin moves the calling thread's alternate signal stack into its own memory, and frees that memory with the
+    core. If another thread deletes the core, the first thread has no valid signal stack, and the next signal with a
+    handler ends the process with SIGSEGV (OpenVINO 2026.4).
     """
     import openvino
 
