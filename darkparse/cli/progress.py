@@ -1,4 +1,4 @@
-"""Progress of a training: a bar on terminals, and a line at intervals everywhere."""
+"""Progress of a training run: a bar on terminals, and a line at intervals everywhere."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MIN_INTERVAL = 10.0
 
 
 class Progress:
-    """Shows the batches of a training."""
+    """Shows the batches of a training run."""
 
     def __init__(self, trainer: Trainer) -> None:
         from rich import progress

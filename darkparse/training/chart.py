@@ -1,4 +1,4 @@
-"""Chart of a training as SVG: loss, learning rate and measurements over the batches, as Darknet's chart.png."""
+"""Chart of a training run as SVG: loss, learning rate and metrics over the batches, like Darknet's chart.png."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Points = list[tuple[int, float]]
 
 @dataclass
 class Chart:
-    """Curves of a training; the file contains their points, so that a resumed training continues them.
+    """Curves of a training run; the file contains their points, so that a resumed run continues them.
 
     Attributes:
         path: Path of the SVG.

@@ -67,7 +67,7 @@ class Checkpoints:
         return self._base.with_name(f"{self._base.name}.weights" if is_plain else f"{self._base.name}_{kind}.weights")
 
     def list_due(self, batch: int) -> Iterator[str | int]:
-        """Yield what is due after a batch: its number or its epoch, "final" after the last batch, and "last"."""
+        """Yield the weights due after a batch: its number or its epoch, "final" after the last batch, and "last"."""
         if self._epoch:
             epoch = batch * self._images // self._epoch
             if epoch > (batch - 1) * self._images // self._epoch:
@@ -82,9 +82,9 @@ class Checkpoints:
             yield "last"
 
     def complete(self, due: Sequence[str | int]) -> Iterator[str | int]:
-        """Yield what is due at the end of a run, where the state must be saved.
+        """Yield the weights due at the end of a run, when the state must be saved.
 
-        pjreddie's classifiers end with NAME.weights instead of NAME.backup; the state then stands alone.
+        pjreddie's classifiers end with NAME.weights instead of NAME.backup; the state is then saved without weights.
         """
         yield from due
         if "last" not in due:

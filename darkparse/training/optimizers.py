@@ -26,8 +26,8 @@ EMA_LAST_BATCHES = 1000
 class DarknetOptimizer(torch.optim.Optimizer):
     """Darknet's rules around the step of a PyTorch optimizer.
 
-    A parameter without a gradient is treated as having a gradient of 0: it still decays, for example where
-    `stopbackward` or `onlyforward` cuts it off.
+    A parameter without a gradient is treated as having a gradient of 0: it still decays, for example if `stopbackward`
+    or `onlyforward` stops its gradient.
     """
 
     model: Darknet

@@ -1,4 +1,4 @@
-"""Options of `[net]` with which a network trains on a data set."""
+"""Options of `[net]` for training on a data set."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def prepare(
         raise DarkparseError(f"{files.path}: number of classes unknown; expected 'names = FILE' or 'classes = N'")
     images = len(files.images("train", network.dialect))
     if not images:
-        raise DarkparseError(f"{files.train}: the list names no image")
+        raise DarkparseError(f"{files.train}: the list contains no images")
     batches = batches or recommend_batches(classes, images)
     batch = _read_batch(given)
     usage = compute_training_memory(network, moments=2 if given.get("adam") == "1" else 1)

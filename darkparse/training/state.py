@@ -53,7 +53,7 @@ Form = Leaf | OptionalEntry | Mapping[Any, "Form"]
 def digest_cfg(network: Network) -> str:
     """Return a digest of a cfg's options, of the dialect and the size, independent of comments and whitespace.
 
-    `max_batches` does not count where it only sets the end, so that a training can be extended.
+    `max_batches` is ignored if it only sets the last batch, so that training can be extended.
     """
     config, net, training = network.config, network.net, bind_net_training(network, quiet=True)
     is_end_only = training.policy not in RELATIVE_POLICIES and not training.ema_alpha

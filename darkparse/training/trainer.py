@@ -42,7 +42,7 @@ MIN_BATCHES_BETWEEN, EPOCHS_BETWEEN = 100, 4
 """Minimum batches and number of epochs between two validations (AlexeyAB detector.c)."""
 
 STATE_KINDS = ("last", "state")
-"""What is saved with the state."""
+"""Kinds of saved files that include the state."""
 
 INTERVALS = ("savelast", "saveweights")
 """Options of a `.data` file: intervals between saved weights, in batches."""
@@ -158,7 +158,7 @@ class Trainer:
         return self._parallel.rank == 0
 
     def compute_length(self, batches: int | None) -> TrainingLength:
-        """Return what the schedule amounts to for this data set, for `batches` more batches or up to `max_batches`."""
+        """Return the length of training on this data set, for `batches` more batches or up to `max_batches`."""
         network = self.model.network
         return TrainingLength(network, self.num_images, count_classes(network), batches, self.schedule.batch - 1)
 

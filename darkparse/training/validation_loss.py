@@ -19,7 +19,7 @@ from darkparse.training.losses import Losses
 
 
 class ValidationLoss:
-    """Computes the loss of the `valid` list: images stretched to the input, of classifiers their middle square.
+    """Computes the loss of the `valid` list; images are stretched to the input, for classifiers their center square.
 
     Args:
         network: Network to train.
@@ -33,7 +33,7 @@ class ValidationLoss:
         self._network, self._images = network, files.images("valid", network.dialect)
         self._labels = () if network.heads else files.labels
         if not self._images:
-            raise DarkparseError(f"{files.valid}: the list names no image")
+            raise DarkparseError(f"{files.valid}: the list contains no images")
 
     @torch.no_grad()
     def __call__(self, model: Darknet, losses: Losses, seen: int) -> float:

@@ -89,7 +89,7 @@ def test_fitted_anchors_have_the_unit_of_the_heads_and_all_are_used(
     (["--set", "bach=3"], "unknown [net] option 'bach'; did you mean batch?"),
     (["--data", "b.data"], "b.data: classes = 4, and names lists 3"),
     (["--data", "c.data"], "c.data: number of classes unknown; expected 'names = FILE' or 'classes = N'"),
-    (["--data", "d.data"], "the list names no image"),
+    (["--data", "d.data"], "the list contains no images"),
 ])  # fmt: skip
 def test_edit_that_cannot_prepare_writes_nothing(
     data: str, options: list[str], message: str, capsys: pytest.CaptureFixture[str]

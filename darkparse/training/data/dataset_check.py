@@ -48,7 +48,7 @@ class DatasetReport:
         diagnostics: Errors and warnings, one per kind of finding, with the first locations.
         images: Number of images in the lists.
         objects: Number of labeled objects.
-        length: What the network's schedule amounts to for the data set.
+        length: Length of training that the network's schedule results in for the data set.
     """
 
     files: DataFile
@@ -131,7 +131,7 @@ def check_data(
 
 
 def _check_length(report: DatasetReport, length: TrainingLength) -> None:
-    """Add what the schedule amounts to, and findings about it."""
+    """Add the length of training that the schedule results in, and warnings about it."""
     try:
         report.diagnostics += length.lint()
         report.length = length if length.end else None

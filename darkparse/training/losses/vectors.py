@@ -24,7 +24,7 @@ def _flatten(output: Tensor, truth: Any) -> tuple[Tensor, Tensor]:
 class SoftmaxLoss:
     """Cross-entropy whose delta is truth minus probability, whatever the temperature (blas.c softmax_x_ent_cpu).
 
-    With `noloss`, delta and cost are 0, but the cost counts in the mean.
+    With `noloss`, delta and cost are 0, but the cost is still included in the mean.
     """
 
     def __init__(self, noloss: bool) -> None:
