@@ -225,14 +225,14 @@ class _Fault(NamedTuple):
 def _read_head(image: DatasetImage) -> _Fault | None:
     """Check an image file's header."""
     if not is_file(image.path):
-        return _Fault("no-picture")
+        return _Fault("no-image")
     return None if read_image_size(Path(image.path)) is not None else _Fault("bad-image")
 
 
 def _decode(image: DatasetImage) -> _Fault | None:
     """Decode an image file completely."""
     if not is_file(image.path):
-        return _Fault("no-picture")
+        return _Fault("no-image")
     try:
         open_image(image.path, None, apply_exif=False)
     except ImageError as problem:
