@@ -202,6 +202,8 @@ def _detect_files(job: DetectJob, sources: list[InputFile]) -> int:
             for form in job.save:
                 if form in LABEL_SUFFIXES:
                     journal.save_labels(form)
+                elif form == "coco":
+                    journal.save_coco(detector.names)
                 else:
                     journal.save(make_formatter(form))
     return len(failed)
@@ -220,7 +222,7 @@ def _check_sources(job: DetectJob, sources: list[InputFile]) -> None:
         urls = [source.url for source in sources if source.url]
         if urls:
             raise DarkparseError(f"{redact_url(urls[0])}: URLs require --ray")
-    if "coco" in (job.form, *job.save) and (remark := describe_coco_id_problems(source.name for source in sources)):
+    if job.form == "coco" and (remark := describe_coco_id_problems(source.name for source in sources)):
         stderr().print(remark, style="yellow", soft_wrap=True)
 
 

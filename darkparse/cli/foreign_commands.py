@@ -15,7 +15,10 @@ DARKNET_COMMANDS: dict[tuple[str, ...], tuple[str, str]] = {
     ("detector", "train"): ("DATA CFG WEIGHTS", "train DATA CFG [WEIGHTS]"),
     ("detector", "map"): ("DATA CFG WEIGHTS", "evaluate CFG WEIGHTS --images DATA --rule darknet"),
     ("detector", "recall"): ("DATA CFG WEIGHTS", "evaluate CFG WEIGHTS --images DATA --rule darknet"),
-    ("detector", "valid"): ("DATA CFG WEIGHTS", "detect CFG WEIGHTS DATA --threshold .005 --out results --save coco"),
+    ("detector", "valid"): (
+        "DATA CFG WEIGHTS",
+        "detect CFG WEIGHTS DATA --threshold .005 --format coco > results.json",
+    ),
     ("detector", "calc_anchors"): ("DATA", "anchors DATA"),
     ("classifier", "predict"): ("DATA CFG WEIGHTS", "detect CFG WEIGHTS IMAGE --names DATA"),
     ("classifier", "train"): ("DATA CFG WEIGHTS", "train DATA CFG [WEIGHTS]"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
@@ -18,6 +19,7 @@ from PIL import Image
 
 from darkparse._utils.lock import lock_directory
 from darkparse.cli import main
+from darkparse.datasets.annotations import read_annotations
 from darkparse.datasets.sources import find_sources
 from darkparse.detect.batch.cluster import read_image
 from darkparse.detect.batch.results import coco_rows
@@ -48,8 +50,8 @@ def run(*arguments: object) -> int:
     return 0
 
 
-def journal(folder: Path) -> dict[str, object]:
-    lines = (folder / "detections.jsonl").read_text("utf-8").splitlines()
+def journal(folder: Path) -> dict[str, list[object]]:
+    lines = (folder / "detections.jsonl").read_text("utf-8", "surrogateescape").splitlines()
     records = [json.loads(line) for line in lines]
     assert len({r["image"] for r in records}) == len(records), "a picture is there twice"
     return {Path(r["image"]).name: r["detections"] for r in records}
@@ -89,9 +91,47 @@ def test_detect_coco_with_names_that_are_not_unique_ids_warns(
     for name in ("a", "b"):
         Image.fromarray(picture(0)).save(shots / name / "9.png")
     Image.fromarray(picture(0)).save(shots / "dog.png")
-    assert run("detect", *model, shots, "--out", tmp_path / "out", "--save", "coco") == 0
+    assert run("detect", *model, shots, "--format", "coco") == 0
     told = capsys.readouterr().err.replace("\n", " ")
     assert "several images have the ID 9; 'dog' without a number" in told
+
+
+@pytest.mark.parametrize("numbered", [True, False])
+def test_detect_save_coco_is_loaded_by_pycocotools_with_integer_ids(
+    numbered: bool, model: list[str], shots: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if not numbered:
+        (shots / "a" / "00.png").rename(shots / "a" / os.fsdecode(b"dog\xff.png"))
+    assert run("detect", *model, shots, "--out", tmp_path / "out", "--save", "coco") == 0
+    assert "COCO" not in capsys.readouterr().err
+    path = tmp_path / "out" / "coco.json"
+    document = json.loads(path.read_bytes().decode("ascii"))
+    assert [image["id"] for image in document["images"]] == list(range(6) if numbered else range(1, 7))
+    for entry in document["images"]:
+        with Image.open(shots / entry["file_name"]) as image:
+            assert image.size == (entry["width"], entry["height"])
+    assert document["categories"] == [{"id": 0, "name": "class 0"}, {"id": 1, "name": "class 1"}]
+    annotations = document["annotations"]
+    assert [annotation["id"] for annotation in annotations] == list(range(1, len(annotations) + 1))
+    assert len(annotations) == sum(map(len, journal(tmp_path / "out").values()))
+    coco = pytest.importorskip("pycocotools.coco", reason="needs pycocotools: pip install 'darkparse[evaluate]'")
+    with contextlib.redirect_stdout(io.StringIO()):
+        loaded = coco.COCO(str(path))
+        again = loaded.loadRes(
+            [{key: a[key] for key in ("image_id", "category_id", "bbox", "score")} for a in annotations]
+        )
+    assert set(loaded.getImgIds()) == {image["id"] for image in document["images"]}
+    assert len(loaded.getAnnIds(catIds=[0])) == len([a for a in annotations if a["category_id"] == 0])
+    assert [a["area"] for a in again.dataset["annotations"]] == pytest.approx(
+        [a["area"] for a in annotations], abs=0.01
+    )
+
+
+def test_detect_save_coco_is_read_as_annotations(model: list[str], shots: Path, tmp_path: Path) -> None:
+    assert run("detect", *model, shots, "--out", tmp_path / "out", "--save", "coco") == 0
+    found = read_annotations(tmp_path / "out" / "coco.json", shots, ("class 0", "class 1"))
+    detections = journal(tmp_path / "out")
+    assert {truth.image.name: len(truth.boxes) for truth in found.truths} == {n: len(d) for n, d in detections.items()}
 
 
 def test_detect_without_detections_prints_valid_json(

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from darkparse._utils.files import atomic_write
 from darkparse.datasets.sources import locate_input
+from darkparse.detect.batch.coco import save_coco
 from darkparse.detect.batch.labels import save_labels
 from darkparse.detect.batch.results import Formatter, Record, format_records, json_line
 from darkparse.errors import DarkparseError
@@ -84,6 +85,10 @@ class Journal:
     def save_labels(self, form: str) -> None:
         """Write all results as files of labels; see `labels.save_labels`."""
         save_labels(self.records, form, self.folder)
+
+    def save_coco(self, names: Sequence[str]) -> None:
+        """Write all results as a COCO file; see `coco.save_coco`."""
+        save_coco(self.records, names, self.folder / EXPORT_NAMES["coco"])
 
     def save(self, formatter: Formatter) -> None:
         """Write all results in another format beside the journal."""

@@ -101,7 +101,7 @@ def coco_rows(
         categories: Category ID of each class; by default the class ID.
     """
     if image_id is None:
-        image_id = _image_id(record["image"] or "", record.get("frame"))
+        image_id = find_image_id(record["image"] or "", record.get("frame"))
     rows = []
     for detection in record["detections"]:
         left, top, right, bottom = detection["xyxy"]
@@ -111,7 +111,8 @@ def coco_rows(
     return rows
 
 
-def _image_id(image: str, frame: int | None = None) -> int | str:
+def find_image_id(image: str, frame: int | None = None) -> int | str:
+    """Return the ID of an image in COCO results; see `coco_rows`."""
     stem = PurePath(image).stem
     if frame is not None:
         return f"{stem}-{frame}"
@@ -121,7 +122,7 @@ def _image_id(image: str, frame: int | None = None) -> int | str:
 
 def describe_coco_id_problems(images: Iterable[str]) -> str | None:
     """Return a message if the image IDs are not unique numbers, which COCO's tools require."""
-    counts = Counter(map(_image_id, images))
+    counts = Counter(map(find_image_id, images))
     shared_ids = [str(name) for name, count in counts.items() if count > 1]
     unnumbered = [name for name in counts if isinstance(name, str)]
     problems = [f"several images have the ID {shared_ids[0]}"] if shared_ids else []
