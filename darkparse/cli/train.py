@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from darkparse._utils.memory import free_memory
+from darkparse._utils.text import pluralize
 from darkparse.cli.common import cfg_argument, compile_cfg, network_options, report_written, stderr
 from darkparse.cli.detector import device_option
 from darkparse.cli.help import HelpCommand
@@ -27,6 +29,7 @@ from darkparse.network.compile_options import CompileOptions
 from darkparse.training.chart import Chart
 from darkparse.training.data.processes import start_fork_server
 from darkparse.training.data.seed import MAX_SEED
+from darkparse.views.overlay import bytes_text
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -86,7 +89,7 @@ class TrainJob:
     "--dry-run",
     type=click.Path(file_okay=False, path_type=Path),
     metavar="DIR",
-    help="Write the augmented images of one batch and exit.",
+    help="Measure memory, write the augmented images of one batch to DIR, and exit.",
 )
 @click.option(
     "--chart",
@@ -128,6 +131,7 @@ def command(job: TrainJob) -> None:
     with _join_processes(job.device) as device:
         trainer = _make_trainer(job, network, device)
         if job.dry_run is not None:
+            _report_memory(trainer, device)
             _preview(trainer, job.dry_run)
             return
         _run(job, trainer)
@@ -194,6 +198,26 @@ def _report_length(trainer: Trainer, batches: int | None) -> None:
     for finding in length.lint():
         stderr().print(finding.headline, style="yellow", soft_wrap=True)
     stderr().print(str(length), soft_wrap=True)
+
+
+def _report_memory(trainer: Trainer, device: torch.device) -> None:
+    """Print how much memory the training takes, and how much is free."""
+    import torch
+
+    estimate = trainer.measure_memory()
+    if estimate is None:
+        stderr().print("memory: not measured, since this system does not report the peak of a process")
+        return
+    few, twice = estimate.measured
+    free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else free_memory()
+    owner = "tensors on the GPU" if device.type == "cuda" else "this process without loaders and cached images"
+    stderr().print(
+        f"memory: {bytes_text(estimate.peak)} for mini-batches of {pluralize(estimate.images, 'image')} "
+        f"({bytes_text(estimate.fixed)} + {bytes_text(estimate.per_image)} per image), "
+        f"{bytes_text(free)} free; extended from the peaks of {owner} in training steps with "
+        f"{few} and {pluralize(twice, 'image')}",
+        soft_wrap=True,
+    )
 
 
 def _preview(trainer: Trainer, folder: Path) -> None:

@@ -9,6 +9,10 @@ import torch
 from torch import Tensor, distributed, nn
 
 from darkparse.model.darknet import Darknet
+from darkparse.training.buffers import snapshot_buffers
+
+MIN_ROWS = 2
+"""Images with which batch norm has a variance for maps of 1×1."""
 
 
 class SelectedOutputs(nn.Module):
@@ -33,6 +37,7 @@ class Parallel:
     Attributes:
         rank: Number of this process, from 0.
         size: Number of processes.
+        selected: The network, for passes of this process alone.
         outputs: Module to run.
     """
 
@@ -41,11 +46,14 @@ class Parallel:
         self.rank = 0 if self._is_single else distributed.get_rank()
         self.size = 1 if self._is_single else distributed.get_world_size()
         self._device = next(model.parameters()).device
-        self.outputs: nn.Module = SelectedOutputs(model, layers)
+        self.selected = SelectedOutputs(model, layers)
+        self.outputs: nn.Module = self.selected
         self._statistics = [buffer for buffer in model.buffers() if buffer.is_floating_point()]
         if not self._is_single:
             self.outputs = nn.parallel.DistributedDataParallel(
-                self.outputs, forward_sync_buffers=False, find_unused_parameters=True
+                self.outputs,
+                forward_sync_buffers=False,
+                find_unused_parameters=has_unused_parameters(model, layers),
             )
 
     @contextmanager
@@ -72,3 +80,18 @@ class Parallel:
         for buffer in () if self._is_single else self._statistics:
             distributed.all_reduce(buffer)
             buffer /= self.size
+
+
+def has_unused_parameters(model: Darknet, layers: set[int]) -> bool:
+    """Return whether the outputs of some layers give a parameter no gradient, for example due to `stopbackward`.
+
+    DistributedDataParallel waits for such a gradient unless it looks for them in every batch, and warns if it looks
+    for nothing.
+    """
+    parameters, restore = [value for value in model.parameters() if value.requires_grad], snapshot_buffers(model)
+    shape = (MIN_ROWS * model.network.net.time_steps, *model.network.input_shape.tensor)
+    outputs = model.layer_outputs(torch.zeros(shape, device=parameters[0].device))
+    total = torch.stack([outputs[index].sum() for index in layers if outputs[index].requires_grad]).sum()
+    gradients = torch.autograd.grad(total, parameters, allow_unused=True)
+    restore()
+    return any(gradient is None for gradient in gradients)

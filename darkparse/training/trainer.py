@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 import warnings
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import asdict, replace
 from functools import cached_property
@@ -23,6 +23,7 @@ from darkparse.model.darknet import Darknet
 from darkparse.network.training import bind_net_training
 from darkparse.network.training_schedule import TrainingLength, check_batch_norm, count_classes
 from darkparse.training import data
+from darkparse.training.buffers import snapshot_buffers
 from darkparse.training.checkpoints import Checkpoints
 from darkparse.training.data.label_check import check_labels
 from darkparse.training.distributed import Parallel
@@ -30,6 +31,7 @@ from darkparse.training.finite_check import check_gradients, check_loss
 from darkparse.training.head_summary import HeadMonitor, iterate_values, summarize_heads
 from darkparse.training.initialization import build_optimizer
 from darkparse.training.losses import Losses
+from darkparse.training.memory import MemoryEstimate, measure_memory, reserve_memory
 from darkparse.training.precision import Precision, choose_dtype
 from darkparse.training.resume import restore
 from darkparse.training.state import State, digest_cfg
@@ -72,7 +74,6 @@ class Trainer:
             the best weights.
         amp: Run the network in bfloat16 or float16, whichever the device computes natively, where that is precise
             enough (torch.autocast).
-
         out: Directory for the weights; by default `backup` of the `.data` file, else `backup`.
         eval_loss: Compute the loss on `valid` whenever the average precision would be measured.
 
@@ -225,44 +226,38 @@ class Trainer:
         )
 
     def reserve_memory(self) -> None:
-        """Run the largest input once, so that a run with `random=1` does not run out of memory halfway.
+        """Run the largest mini-batch once, so that a run with `random=1` does not run out of memory halfway.
 
         Raises:
             DarkparseError: There is not enough memory.
         """
+        restore = snapshot_buffers(self.model)
+        try:
+            reserve_memory(self._parallel.selected, self.losses, self._precision, self._largest_shape())
+        finally:
+            self.optimizer.zero_grad()
+            restore()
+
+    def measure_memory(self) -> MemoryEstimate | None:
+        """Measure the memory of the training for a dry run, which trains on noise; see `measure_memory`."""
+        outputs, shape = self._parallel.selected, self._largest_shape()
+        return measure_memory(outputs, self.losses, self.optimizer, self._precision, shape)
+
+    def _largest_shape(self) -> tuple[int, int, int, int]:
+        """Return the shape of the largest mini-batch of this process."""
         network = self.model.network
         loader = data.Loader(network, self.files, self.seed, fixed_size=False)
         size = max((loader.input_size(batch) for batch in (0, max(self.net.max_batches - 1, 0))), key=math.prod)
-        rows = loader.rows // self._parallel.size * network.net.time_steps
-        restore = self._snapshot_buffers()
-        try:
-            with self._precision.autocast():
-                outputs = self.model.layer_outputs(torch.zeros(rows, loader.channels, *size, device=self._device))
-            torch.stack([outputs[entry].float().sum() for entry in self.losses.entries.values()]).sum().backward()
-        except torch.OutOfMemoryError:
-            message = f"{rows} images of {size[1]}×{size[0]} do not fit into the memory of {self._device}"
-            raise DarkparseError(f"{message}\nhint: increase subdivisions=") from None
-        finally:
-            restore()
-
-    def _snapshot_buffers(self) -> Callable[[], None]:
-        """Return a function that undoes the effects of later forward and backward passes."""
-        buffers = [buffer.clone() for buffer in self.model.buffers()]
-
-        def restore() -> None:
-            self.optimizer.zero_grad()
-            for buffer, saved in zip(self.model.buffers(), buffers, strict=True):
-                buffer.copy_(saved)
-
-        return restore
+        return loader.rows // self._parallel.size * network.net.time_steps, loader.channels, *size
 
     def _train_batch(self, batches: Iterator[data.Batch]) -> Step:
         """Compute the gradients of one batch and update the weights; an exception before the update changes nothing."""
-        start, restore = time.perf_counter(), self._snapshot_buffers()
+        start, restore = time.perf_counter(), snapshot_buffers(self.model)
         try:
             step = self._accumulate_gradients(batches)
             pending, is_validation_due = list(self.checkpoints.list_due(step.batch)), self._should_validate(step.batch)
         except BaseException:
+            self.optimizer.zero_grad()
             restore()
             raise
         self._is_consistent = False

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -64,6 +66,26 @@ def test_dry_run_writes_images_of_first_batch(data: Path, tmp_path: Path, capsys
         assert picture.size == (6 * 64, 6 * 64)
     assert "4 images of 64×64 with" in capsys.readouterr().err.replace("\n", " ")
     assert not (data.parent / "backup").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="the peak of a step is read from /proc")
+def test_dry_run_extends_memory_within_15_percent_and_changes_no_file(data: Path, tmp_path: Path) -> None:
+    own, path = _own(data, tmp_path / "own"), tmp_path / "mine.cfg"
+    main(["edit", "shapes", "--data", str(own), "--set", "batch=64", "--set", "subdivisions=1", "-o", str(path)])
+    before = {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
+    run = _ran(own, path, "--dry-run", tmp_path / "look", folder=tmp_path)
+    assert run.returncode == 0, run.stderr
+    after = {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file() and file.parent.name != "look"}
+    assert before == after
+    found = re.search(r"memory: (\d+) MB for mini-batches of 64 images", run.stderr)
+    assert found, run.stderr
+    arguments = command(own, path, "--batches", "2", "--workers", "0")
+    process = subprocess.Popen(arguments, cwd=tmp_path, env=environment(), stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = status  # waited for above
+    assert status == 0
+    assert int(found[1]) * 1e6 == pytest.approx(usage.ru_maxrss * 1024, rel=0.15)
 
 
 def test_train_prints_and_logs_batches(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -214,6 +236,7 @@ def test_two_processes_equal_one_with_twice_the_subdivisions(data: Path, tmp_pat
         text=True, check=False,
     )  # fmt: skip
     assert run.returncode == 0, run.stderr
+    assert "Warning" not in run.stderr
     assert run.stdout.count("1/1: loss ") == 1
     alone = trainer(own, twice, batches=1)
     begun = {name: value.clone() for name, value in alone.model.state_dict().items()}

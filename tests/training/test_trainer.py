@@ -19,6 +19,8 @@ from darkparse.datasets import DataFile
 from darkparse.model.device import choose_device
 from darkparse.training import Trainer, build_for_training
 from darkparse.training.checkpoints import Checkpoints
+from darkparse.training.distributed import has_unused_parameters
+from darkparse.training.losses import Losses
 from darkparse.training.precision import choose_dtype
 from darkparse.training.validation_run import Validation
 from tests.training.small_network import cfg, draw, trainer
@@ -301,6 +303,17 @@ def test_largest_input_is_tried_first_without_side_effect(
     assert sizes == [(2, 3, 128, 128)]
     assert all(torch.equal(before[name], value) for name, value in one.model.state_dict().items())
     assert all(parameter.grad is None for parameter in one.model.parameters())
+
+
+@pytest.mark.parametrize(("option", "has_unused"), [("", False), ("stopbackward=1\n", True)])
+def test_has_unused_parameters_finds_those_before_stopbackward(tmp_path: Path, option: str, has_unused: bool) -> None:
+    path = cfg(tmp_path)
+    path.write_text(path.read_text().replace("[convolutional]\n", f"[convolutional]\n{option}", 1))
+    model = darkparse.load(path).train()
+    losses, before = Losses(model), [buffer.clone() for buffer in model.buffers()]
+    assert has_unused_parameters(model, {*losses.heads, *losses.entries.values()}) == has_unused
+    assert all(torch.equal(old, new) for old, new in zip(before, model.buffers(), strict=True))
+    assert all(parameter.grad is None for parameter in model.parameters())
 
 
 def test_batch_that_does_not_divide_among_processes_raises(own: Path, tmp_path: Path) -> None:
