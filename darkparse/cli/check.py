@@ -16,7 +16,7 @@ from darkparse.cli.common import CfgType, network_options, stderr, stdout
 from darkparse.cli.help import HelpCommand
 from darkparse.cli.jobs import takes
 from darkparse.cli.output import format_option, print_document
-from darkparse.datasets.data_yaml import DATA_SUFFIXES, open_dataset
+from darkparse.datasets.data_yaml import is_dataset, open_dataset
 from darkparse.diagnostics.diagnostic import Diagnostic, select_printed, sort_diagnostics
 from darkparse.errors import CfgError, DarkparseError
 from darkparse.layers.dialect import DIALECTS
@@ -66,7 +66,7 @@ def command(job: CheckJob) -> None:
       darkparse check yolov4.cfg cfgs/
       darkparse check my.data my.cfg
     """
-    data = [str(path) for path in job.cfgs if str(path).endswith(DATA_SUFFIXES)]
+    data = [path for path in job.cfgs if isinstance(path, str) and is_dataset(path)]
     # Here --strict only affects the exit status, because warnings are findings in any case.
     options, training = replace(job.compile_options, strict=False), job.training or bool(data)
     results: list[CfgResult] = [

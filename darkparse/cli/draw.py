@@ -17,6 +17,7 @@ from darkparse.cli.jobs import takes
 from darkparse.cli.watch import watch_files
 from darkparse.errors import RendererError
 from darkparse.network.compile_options import CompileOptions
+from darkparse.syntax.files import YAML_SUFFIXES
 from darkparse.views.overlay import Overlay, time_overlay
 
 if TYPE_CHECKING:
@@ -213,7 +214,7 @@ def _draw(job: DrawJob, cfgs: Sequence[str | Config], weights: str | None) -> Pa
 
 
 def _is_weights(argument: str | Config) -> TypeGuard[str]:
-    return isinstance(argument, str) and Path(argument).suffix not in ("", ".cfg")
+    return isinstance(argument, str) and Path(argument).suffix not in ("", ".cfg", *YAML_SUFFIXES)
 
 
 def _time_layers(networks: Sequence[Network], weights: str | None) -> Overlay:

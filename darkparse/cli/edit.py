@@ -24,11 +24,14 @@ from darkparse.cli.common import (
 from darkparse.cli.help import HelpCommand
 from darkparse.cli.jobs import takes
 from darkparse.datasets.data_yaml import open_dataset
-from darkparse.diagnostics import Diagnostic
-from darkparse.network import to_cfg
+from darkparse.diagnostics import Diagnostic, Source
 from darkparse.network.anchor_lint import lint_anchors, repair_masks
 from darkparse.network.compile_options import CompileOptions, Size
+from darkparse.network.detect_dialect import choose_dialect
+from darkparse.network.io.cfg import format_network, is_yaml_path
+from darkparse.network.io.edit import edit, replace_options
 from darkparse.network.training_schedule import TrainingLength, lint_mini_batch
+from darkparse.syntax import parse
 from darkparse.training.preparation import prepare
 
 if TYPE_CHECKING:
@@ -98,8 +101,6 @@ def command(job: EditJob) -> None:
       darkparse edit yolov4.cfg --classes 3 -o my.cfg
       darkparse edit yolov4.cfg --data my.data --fit-anchors -o my.cfg
     """
-    from darkparse.network import edit
-
     _check_options(job)
     network = compile_cfg(job.cfg, CompileOptions(dialect=job.dialect, strict=job.strict))
     changed = edit(network, classes=job.classes, size=job.size, upto=job.upto, anchors=job.anchors)
@@ -112,17 +113,25 @@ def command(job: EditJob) -> None:
         changed = edit(changed, net=dict(job.net))
     for finding in _list_findings(job, changed):
         stderr().print(f"{finding.severity}: {finding.message}", soft_wrap=True)
-    text, before = to_cfg(changed), network.config.source.text
-    if "\r\n" in before:
-        text = text.replace("\n", "\r\n")
-    write_text("\ufeff" * before.startswith("\ufeff") + text, job.output)
+    text, is_cfg = format_network(changed, job.output), not is_yaml_path(job.output)
+    if is_cfg and network.config.source.is_cfg:
+        text = _keep_form(text, network.config.source.text)
+    write_text(text, job.output)
+    if is_cfg and choose_dialect(parse(Source("", text))).dialect is not changed.dialect:
+        message = f"no option shows that the cfg is for {changed.dialect.title}; read it with --dialect"
+        stderr().print(f"note: {message} {changed.dialect.name}", soft_wrap=True)
     if job.output is not None:
         message = f"{pluralize(len(changed.nodes), 'layer')}, input {changed.input_shape}"
-        if (job.classes is not None or job.data is not None) and "#" in text:
+        if is_cfg and (job.classes is not None or job.data is not None) and "#" in text:
             message += "; comments are unchanged and may mention the old classes"
         report_written(job.output, message)
     for message in messages:
         click.echo(message, err=True)
+
+
+def _keep_form(text: str, before: str) -> str:
+    """Return a cfg with the line ends and the byte order mark of the cfg before."""
+    return "\ufeff" * before.startswith("\ufeff") + (text.replace("\n", "\r\n") if "\r\n" in before else text)
 
 
 def _check_options(job: EditJob) -> None:
@@ -136,8 +145,6 @@ def _check_options(job: EditJob) -> None:
 
 def _prepare(job: EditJob, network: Network) -> tuple[Network, list[str]]:
     """Return a network whose cfg trains on the data set, and messages about it."""
-    from darkparse.network import edit
-    from darkparse.network.io.edit import replace_options
     from darkparse.training.data.anchors import fit_anchors
 
     files, messages = open_dataset(str(job.data)), []

@@ -9,6 +9,7 @@ import click
 
 from darkparse.cli.common import stderr, write_text
 from darkparse.cli.help import HelpCommand
+from darkparse.errors import DarkparseError
 from darkparse.syntax.formatter import format_cfg
 
 
@@ -26,6 +27,8 @@ def command(cfgs: tuple[Path, ...], check: bool) -> None:
     untidy = []
     for path in cfgs:
         config = read(path)
+        if not config.source.is_cfg:
+            raise DarkparseError(f"{path}: cannot format YAML; expected a cfg")
         text = format_cfg(config)
         if text == config.source.text and config.source.encoding == "utf-8":
             continue

@@ -85,6 +85,9 @@ def create_server() -> LanguageServer:
     @language_server.feature(types.TEXT_DOCUMENT_COMPLETION, types.CompletionOptions(trigger_characters=["[", "="]))
     def completion(params: types.CompletionParams) -> list[types.CompletionItem]:
         lines = language_server.workspace.get_text_document(params.text_document.uri).source.split("\n")
+        config = documents[params.text_document.uri].config
+        if config is not None and not config.source.is_cfg:
+            return []
         before = [*lines[: params.position.line], lines[params.position.line][: params.position.character]]
         return [types.CompletionItem(label=name, detail=detail) for name, detail in completions(before)]
 

@@ -13,7 +13,7 @@ from darkparse._utils.text import pluralize
 from darkparse.cli.common import report_written
 from darkparse.datasets.names import read_names
 from darkparse.layers.head import format_count
-from darkparse.network.io.cfg import encode_cfg, to_cfg
+from darkparse.network.io.cfg import encode_cfg, format_network
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -36,7 +36,7 @@ def pair_output_option(function: F) -> F:
         required=True,
         type=click.Path(path_type=Path, dir_okay=False),
         metavar="OUT.cfg OUT.weights",
-        help="Files to write: cfg, and .weights, .safetensors, .pt or .npz.",
+        help="Files to write: .cfg or .yaml, and .weights, .safetensors, .pt or .npz.",
     )(function)
 
 
@@ -58,7 +58,7 @@ def write_pair(loaded: LoadedArrays, out: tuple[Path, Path], names: Sequence[str
     """Write a network's cfg, its weights and its class names, nothing if one cannot be written, and report them."""
     cfg, weights = out
     with ExitStack() as stack:
-        stack.enter_context(atomic_write(cfg)).write_bytes(encode_cfg(to_cfg(loaded.network)))
+        stack.enter_context(atomic_write(cfg)).write_bytes(encode_cfg(format_network(loaded.network, cfg)))
         if names is not None:
             text = "".join(f"{name}\n" for name in names)
             stack.enter_context(atomic_write(get_names_path(cfg))).write_bytes(text.encode("utf-8", "surrogateescape"))

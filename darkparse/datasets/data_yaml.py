@@ -16,9 +16,9 @@ from darkparse.datasets.image_files import find_images
 from darkparse.diagnostics.source import Source, Span, quote_safe, truncate
 from darkparse.errors import DarkparseError
 from darkparse.layers.dialect import Dialect
-from darkparse.syntax.files import is_file, read_text
+from darkparse.syntax.files import YAML_SUFFIXES, is_file, read_bytes, read_text
+from darkparse.syntax.yaml_reader import is_yaml_network
 
-YAML_SUFFIXES = (".yaml", ".yml")
 DATA_SUFFIXES = (".data", *YAML_SUFFIXES)
 """Suffixes of files that describe a data set."""
 KEYS = {"train": "train", "valid": "val", "names": "names", "classes": "nc"}
@@ -29,6 +29,15 @@ def open_dataset(path: str | os.PathLike[str]) -> DataFile:
     """Open a `.data` file or a `data.yaml`; raise DarkparseError if it cannot be read or is invalid."""
     path = Path(path)
     return read_data_yaml(path) if path.suffix.lower() in YAML_SUFFIXES else DataFile.read(path)
+
+
+def is_dataset(path: str | os.PathLike[str]) -> bool:
+    """Return whether a file describes a data set by its name, unless its text is the YAML of a network."""
+    path = Path(path)
+    if path.suffix.lower() not in YAML_SUFFIXES or not is_file(path):
+        return path.suffix.lower() in DATA_SUFFIXES
+    text = read_bytes(path).decode("utf-8", "replace")
+    return not is_yaml_network(Source(str(path), text, path))
 
 
 def read_data_yaml(path: Path) -> DataYaml:

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from darkparse.datasets.data_file import DataFile, read_list
-from darkparse.datasets.data_yaml import YAML_SUFFIXES, open_dataset
+from darkparse.datasets.data_yaml import open_dataset
 from darkparse.datasets.image_files import IMAGE_SUFFIXES, VIDEO_SUFFIXES, find_images
 from darkparse.datasets.urls import is_url, redact_message, redact_url
 from darkparse.errors import DarkparseError
 from darkparse.layers.dialect import DIALECTS
+from darkparse.syntax.files import YAML_SUFFIXES
 
 LIST_SUFFIXES = frozenset((".txt", ".list"))
 

@@ -41,7 +41,7 @@ class Source:
         return self.text[start : end if end >= 0 else None].rstrip("\r").removeprefix("\ufeff")
 
     def get_section(self, offset: int) -> int:
-        """Return how many section headers start at or before a character offset."""
+        """Return how many sections, in YAML list items, start at or before a character offset."""
         return bisect_right(compute_section_starts(self.text), offset)
 
 
@@ -56,11 +56,11 @@ def compute_line_starts(text: str) -> list[int]:
 
 @lru_cache(maxsize=4)
 def compute_section_starts(text: str) -> list[int]:
-    """Return the offset of the opening bracket of each section header."""
+    """Return the offset of the opening bracket of each section header, or of the hyphen of each item in YAML."""
     return [match.end() - 1 for match in _SECTION_START.finditer(text)]
 
 
-_SECTION_START = re.compile(r"^[ \t\ufeff]*\[", re.MULTILINE)
+_SECTION_START = re.compile(r"^[ \t\ufeff]*(?:\[|-(?= ))", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)

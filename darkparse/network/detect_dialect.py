@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
+from darkparse.diagnostics.source import quote_safe
+from darkparse.errors import cfg_error
 from darkparse.layers import DIALECTS, REGISTRY, Dialect, Layer
 from darkparse.layers.activations import ACTIVATIONS
 from darkparse.layers.base import get_known_keys
+from darkparse.layers.names import format_suggestion
 from darkparse.layers.net import Net
 from darkparse.syntax import Config, Section
 
@@ -24,7 +27,7 @@ class DialectChoice:
 def choose_dialect(
     config: Config, name: str | None = None, *, version: tuple[int, int, int] | None = None
 ) -> DialectChoice:
-    """Return the dialect with a given name, or else the dialect with the most evidence in the cfg.
+    """Return the dialect with a given name, or that of the YAML, or else that with the most evidence in the cfg.
 
     Sections, options and activations that only one dialect and its forks support are evidence. Without any, the
     version in the weights' header decides; without weights, the original dialect, pjreddie, is selected.
@@ -36,11 +39,18 @@ def choose_dialect(
 
     Raises:
         ValueError: The name is unknown.
+        CfgError: The name that the YAML states is unknown.
     """
     if name not in (None, "auto"):
         if name not in DIALECTS:
             raise ValueError(f"unknown dialect {name!r}; expected one of auto, {', '.join(DIALECTS)}")
         return DialectChoice(DIALECTS[name], "requested", True)
+    stated = config.dialect
+    if stated is not None and stated.text != "auto":
+        if stated.text not in DIALECTS:
+            known = format_suggestion(stated.text or "", DIALECTS) or f"; expected one of {', '.join(DIALECTS)}"
+            raise cfg_error("yaml", f"unknown dialect {quote_safe(stated.text or '')}{known}", stated.value_span)
+        return DialectChoice(DIALECTS[stated.text], "stated in the YAML", True)
     votes: dict[str, Counter[str]] = {name: Counter() for name in DIALECTS}
     for section in (config.net, *config.sections):
         for dialect_name, feature in _collect_evidence(section, is_net=section is config.net):

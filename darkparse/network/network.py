@@ -145,6 +145,11 @@ class Network(NotebookRepr):
         """Convert to a cfg that Darknet can read; unchanged sections keep their text."""
         return to_cfg(self)
 
+    @property
+    def cfg_text(self) -> str:
+        """Text of the cfg as read, or for a network from YAML that of `to_cfg`."""
+        return self.config.source.text if self.config.source.is_cfg else to_cfg(self)
+
     def to_yaml(self) -> str:
         """Convert to YAML with the options, inputs, shapes and cost of each layer."""
         return to_yaml(self)

@@ -26,7 +26,7 @@ def collect_metadata(
     layers = [network.nodes[i].layer for i in network.heads]
     metadata = {
         "name": network.name,
-        "cfg": str(network.config).encode("utf-8", "replace").decode(),
+        "cfg": network.cfg_text.encode("utf-8", "replace").decode(),
         "dialect": network.dialect.name,
         "heads": heads,
         "classes": str(max((getattr(layer, "classes", 0) for layer in layers), default=0)),

@@ -1,4 +1,4 @@
-"""Syntax tree of a cfg, with the location of every option; it is not interpreted here."""
+"""Syntax tree of a cfg or of its YAML, with the location of every option; it is not interpreted here."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from darkparse.diagnostics.source import Source, Span
 
 NET_NAMES = ("net", "network")
 """Names of the first section (parser.c, is_network)."""
-_WHITESPACE = str.maketrans("", "", " \t\r\n")
+_BLANKS = " \t\r\n"
+_WHITESPACE = str.maketrans("", "", _BLANKS)
 
 
 def strip_whitespace(text: str) -> str:
@@ -18,7 +19,10 @@ def strip_whitespace(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """Line `key = text`. `text` includes any trailing comment and is None if the line has no `=`."""
+    """Line `key = text`. `text` includes any trailing comment and is None if the line has no `=`.
+
+    In YAML, `equals` is the place of the colon, and the value may be on the lines below.
+    """
 
     key: str
     text: str | None
@@ -43,7 +47,7 @@ class Option:
 
 def _strip_span(span: Span) -> Span:
     text = span.text
-    return Span(span.source, span.start + len(text) - len(text.lstrip(" \t\r")), span.start + len(text.rstrip(" \t\r")))
+    return Span(span.source, span.start + len(text) - len(text.lstrip(_BLANKS)), span.start + len(text.rstrip(_BLANKS)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +61,7 @@ class Section:
     @property
     def end(self) -> int:
         """Offset after the last option, or after the header of a section without options."""
-        return self.options[-1].end if self.options else self.span.end
+        return max((self.span.end, *(option.end for option in self.options)))
 
     def find(self, key: str) -> Option | None:
         """Return the first option with this key, as Darknet does (option_list.c, option_find).
@@ -75,13 +79,14 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """Syntax tree of a cfg. `str(config)` returns the original text, character for character.
+    """Syntax tree of a cfg or of its YAML. `str(config)` returns the original text, character for character.
 
     Attributes:
         source: Text with its name and path.
         tokens: Lines of the text.
         net: The `[net]` section.
         sections: Remaining sections in order, one per layer.
+        dialect: Name of the dialect if the YAML states one.
 
     >>> config = darkparse.read("yolov3-tiny")
     >>> len(config.sections), config.sections[0].kind
@@ -92,6 +97,7 @@ class Config:
     tokens: tuple[str, ...]
     net: Section
     sections: tuple[Section, ...]
+    dialect: Option | None = None
 
     def __str__(self) -> str:
         return "".join(self.tokens)

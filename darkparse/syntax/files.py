@@ -10,6 +10,8 @@ from typing import BinaryIO
 
 from darkparse.errors import DarkparseError
 
+YAML_SUFFIXES = (".yaml", ".yml")
+
 MAX_CFG_BYTES = 1 << 20
 """Size limit of a cfg or YAML file; the largest known cfg has 30,733 bytes."""
 MAX_TEXT_BYTES = 4 << 20

@@ -1,4 +1,4 @@
-"""Parsing of cfg text to a `Config`."""
+"""Parsing of the text of a cfg, or of a network in YAML, to a `Config`."""
 
 from __future__ import annotations
 
@@ -20,10 +20,11 @@ from darkparse.syntax.config import NET_NAMES, Config, Option, Section, strip_wh
 from darkparse.syntax.files import MAX_CFG_BYTES, is_file, read_bytes
 from darkparse.syntax.lookalikes import describe_lookalike
 from darkparse.syntax.recognition import MAX_INSPECTED, describe_foreign_bytes, describe_foreign_text, detect_encoding
+from darkparse.syntax.yaml_reader import is_yaml_network, parse_yaml
 
 
 def read(cfg: str | os.PathLike[str] | Config, *, folders: Iterable[str | os.PathLike[str]] | None = None) -> Config:
-    """Parse a cfg.
+    """Parse a cfg, or a network in the YAML that `to_yaml` writes.
 
     Args:
         cfg: Path, name of a cfg that ships with darkparse (`"yolov3"`), or the text itself. A string is text if it
@@ -118,8 +119,10 @@ def parse(source: Source) -> Config:
     """Parse a source that is already loaded.
 
     Raises:
-        CfgError: The text is not a cfg.
+        CfgError: The text is neither a cfg nor the YAML of a network.
     """
+    if is_yaml_network(source):
+        return parse_yaml(source)
     description = describe_foreign_text(source.text)
     if description is not None:
         start = len(source.text) - len(source.text.lstrip("\ufeff \t\r\n"))

@@ -13,10 +13,9 @@ _TEXT_PATTERNS: tuple[tuple[str, str], ...] = (
     (r"(?i)<(!doctype html|html|head|body)", "an HTML page; download the raw file instead of the web page"),
     (r"<", "XML or HTML; download the raw file instead of the web page"),
     (r"\{|\[\s*[\[{\"'0-9-]", "JSON"),
-    (r"name: .*\n+dialect: ", "a darkparse YAML file; read it with darkparse.from_yaml"),
     (r"(import|from) [\w.]+", "Python code"),
     (r"\w+\s*:\s*\"|layer\s*\{", "a Caffe prototxt file"),
-    (r"---|%YAML|\w[\w. -]*:(\s|$)", "a YAML file, the format of models and data sets for YOLOv5 and later"),
+    (r"---|%YAML|\w[\w. -]*:(\s|$)", "a YAML file without `layers`, e.g. a model or a data set of YOLOv5 and later"),
     (r"(classes|train|valid|names|backup|eval)\s*=", "a .data file, which describes a data set; pass the cfg instead"),
     (r"([^=\[\]{}:]*\n)*[^=\[\]{}:]*\Z", "plain text that looks like a .names list; pass the cfg instead"),
 )
@@ -51,10 +50,14 @@ def describe_foreign_bytes(data: bytes) -> str:
     )
 
 
+def skip_preface(text: str) -> str:
+    """Return a text without its leading blank lines and comments."""
+    return text[_PREFACE.match(text).end() :]  # type: ignore[union-attr]
+
+
 def describe_foreign_text(text: str) -> str | None:
     """Describe the type of a text that does not begin with a section; return None if it may be a cfg."""
-    start = text[:MAX_INSPECTED]
-    start = start[_PREFACE.match(start).end() :]  # type: ignore[union-attr]
+    start = skip_preface(text[:MAX_INSPECTED])
     if not start or re.match(r"\[\s*[A-Za-z_]", start):
         return None
     return next((description for pattern, description in _TEXT_PATTERNS if re.match(pattern, start)), None)

@@ -41,7 +41,7 @@ class Origin:
         net = network.net
         height, width = (net.height, net.width) if net.has_image else (0, 0)
         read_as = (node.kind for node in network.nodes if REGISTRY[node.section.kind].kind != node.kind)
-        text = network.config.source.text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+        text = network.cfg_text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
         return cls(network.name, text, network.dialect.name, height, width, next(read_as, None), header)
 
     @property

@@ -37,6 +37,7 @@ EXAMPLES: dict[str, tuple[str, str, str]] = {
         "pjreddie",
         "1:1: error: cfg has no layers; expected at least one section after [net]",
     ),
+    "yaml": ("layers: 3\n", "pjreddie", "1:9: error: invalid value of `layers`; expected a list"),
     "outside-section": ("width=1\n[net]\n", "pjreddie", "1:1: error: line before the first section"),
     "header": ("[net]\n[conv\n", "pjreddie", "2:1: error: section header without a closing bracket"),
     "line-ends": ("[net]\r[conv]\r", "pjreddie", "1:1: error: lines end in CR, so Darknet"),

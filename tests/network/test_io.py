@@ -170,12 +170,13 @@ def test_edit_classes_without_head_raises() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("layers: [", "line 2, column 1: while parsing a flow node"),
-        ("\ud800: 1", "not a YAML network: .*surrogates not allowed"),
-        ("a: 1", "a list `layers`"),
-        ("layers: [3]", "layer 0: invalid entry; expected a mapping with `kind`"),
-        ("layers:\n- kind: avgpool\n  options: {'[x': 1}", "invalid option name"),
-        ("layers:\n- kind: 'avg\n\n    pool'", "it contains spaces"),
+        ("layers: [", ":1:10: error: invalid YAML: did not find expected node content"),
+        ("\ud800: 1", r":1:1: error: invalid YAML: character U\+D800 is not allowed"),
+        ("a: 1", ":1:1: error: unknown key 'a' in the network"),
+        ("name: a", ":1:1: error: no key `layers`"),
+        ("layers: [3]", ":1:10: error: invalid value of layer; expected a mapping"),
+        ("layers:\n- kind: avgpool\n  options: {'[x': 1}", ":3:13: error: invalid option name"),
+        ("layers:\n- kind: 'avg\n\n    pool'", ":2:9: error: invalid `kind`"),
     ],
 )
 def test_from_yaml_of_other_document_raises(text: str, message: str) -> None:

@@ -112,42 +112,51 @@ def test_yaml_with_any_value_returns_or_raises_darkparse_error(value: Any, key: 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("layers: [{kind: convolutional, options: {<<: {filters: 4}}}]\n", "<<"),
-        ("layers: []\n---\nlayers: []\n", "line 2, column 1: expected a single document"),
+        ("layers: [{kind: convolutional, options: {<<: {filters: 4}}}]\n", ":1:42: error: invalid key in `options`"),
+        ("layers: []\n---\nlayers: []\n", ":2:1: error: invalid YAML: expected a single document"),
         (
             "layers: [{kind: convolutional, options: {filters: 4, filters: 5}}]\n",
-            "line 1, column 54: duplicate key 'filters'",
+            ":1:54: error: duplicate key 'filters' in `options`",
         ),
         (
             "layers: [{kind: convolutional, options: {filters: }}]\n",
-            "filters: invalid value; expected text, a number or a list",
+            ":1:51: error: invalid value for filters; expected text, a number or a list",
         ),
         (
             "layers: [{kind: convolutional, options: {filters: [[1]]}}]\n",
-            "filters: invalid value; expected text, a number or a list",
+            ":1:52: error: invalid value for filters; expected text, a number or a list",
         ),
-        ("layers: [{kind: convolutional, options: {[a]: 1}}]\n", "line 1, column 42: invalid key; expected text"),
-        ("layers: [{kind: convolutional, options: {filters: .inf}}]\n", "invalid value for filters, got 'inf'"),
+        (
+            "layers: [{kind: convolutional, options: {[a]: 1}}]\n",
+            ":1:42: error: invalid key in `options`; expected text",
+        ),
+        (
+            "layers: [{kind: convolutional, options: {filters: .inf}}]\n",
+            ":1:51: error: invalid value for filters, got '.inf'; expected a decimal number",
+        ),
         (
             "layers: [{kind: convolutional, options: {filters: 0x_}}]\n",
-            "line 1, column 51: invalid value '0x_'",
+            ":1:51: error: invalid value for filters, got '0x_'; expected a decimal number",
         ),
-        ("layers: [{kind: convolutional, options: {filters: !!binary aa}}]\n", "line 1, column 51: tags"),
-        ("layers: [{kind: convolutional, options: {filters: 1 2}}]\n", "it contains spaces"),
-        ("name: ../../etc/x\nlayers: [{kind: convolutional}]\n", "without a directory"),
-        ("dialect: [a]\nlayers: [{kind: convolutional}]\n", "the name of a dialect"),
-        ("layers: [{kind: 1}]\n", "layer 0: invalid entry; expected a mapping with `kind`"),
-        ("- a: *b\n", "line 1, column 6: anchors and aliases"),
-        ("- a: 1\n  b: &c 1\n", "line 2, column 6: anchors and aliases"),
-        (f"- {'[' * 11}", "line 1, column 12: nested too deeply"),
+        ("layers: [{kind: convolutional, options: {filters: !!binary aa}}]\n", ":1:51: error: invalid YAML: tags"),
+        (
+            "layers: [{kind: convolutional, options: {filters: 1 2}}]\n",
+            ":1:51: error: invalid value for filters, got '1 2'; expected no spaces",
+        ),
+        ("name: ../../etc/x\nlayers: [{kind: convolutional}]\n", ":1:7: error: invalid `name`"),
+        ("dialect: [a]\nlayers: [{kind: convolutional}]\n", ":1:10: error: invalid `dialect`; expected text"),
+        ("layers: [{kind: 1}]\n", ":1:17: error: invalid `kind`"),
+        ("- a: *b\n", ":1:6: error: invalid YAML: anchors and aliases"),
+        ("- a: 1\n  b: &c 1\n", ":2:6: error: invalid YAML: anchors and aliases"),
+        (f"- {'[' * 11}", ":1:12: error: invalid YAML: nested too deeply"),
         (f"[{'1,' * 100_001}]", "too many values"),
-        ("<<: 1\nlayers: []\n", "line 1, column 1: invalid value '<<'"),
-        ('a: "\\udce9" b', "line 1, column 13: while parsing"),
-        ("a: 'b\n", "line 2, column 1: while scanning a quoted scalar"),
+        ("<<: 1\nlayers: []\n", ":1:1: error: invalid key in the network"),
+        ('a: "\\udce9" b', ":1:13: error: invalid YAML: expected <block end>"),
+        ("a: 'b\n", ":2:1: error: invalid YAML: found unexpected end of stream"),
     ],
 )
 def test_from_yaml_of_hostile_document_raises(text: str, message: str) -> None:
-    with pytest.raises(darkparse.DarkparseError, match=message):
+    with pytest.raises(darkparse.CfgError, match=message):
         darkparse.from_yaml(text)
 
 

@@ -23,6 +23,7 @@ from darkparse.network.passes.binding import bind_section
 from darkparse.network.passes.options import find_owner
 from darkparse.syntax import Option, Section
 from darkparse.syntax.config import strip_whitespace
+from darkparse.syntax.files import YAML_SUFFIXES
 
 if TYPE_CHECKING:
     from darkparse.network.network import Network
@@ -59,7 +60,9 @@ def to_cfg(network: Network) -> str:
 
 
 def save_cfg(network: Network, path: str | os.PathLike[str]) -> Path:
-    """Write a network as a cfg file; bytes of comments that are not UTF-8 are preserved. See `to_cfg`.
+    """Write a network as a cfg file, or as YAML if the name ends in `.yaml` or `.yml`. See `to_cfg` and `to_yaml`.
+
+    Bytes of comments that are not UTF-8 are preserved in a cfg.
 
     Args:
         network: Network from `compile` or `edit`.
@@ -77,10 +80,20 @@ def save_cfg(network: Network, path: str | os.PathLike[str]) -> Path:
     >>> darkparse.compile("small.cfg").input_shape
     Shape(c=3, h=320, w=320)
     """
-    data = encode_cfg(to_cfg(network))
+    data = encode_cfg(format_network(network, path))
     with atomic_write(path) as partial:
         partial.write_bytes(data)
     return Path(path)
+
+
+def is_yaml_path(path: str | os.PathLike[str] | None) -> bool:
+    """Return whether a network is written to a file as YAML."""
+    return path is not None and Path(path).suffix.lower() in YAML_SUFFIXES
+
+
+def format_network(network: Network, path: str | os.PathLike[str] | None) -> str:
+    """Return the text of a network for a file: YAML or a cfg, by the name of the file."""
+    return network.to_yaml() if is_yaml_path(path) else to_cfg(network)
 
 
 def encode_cfg(text: str) -> bytes:

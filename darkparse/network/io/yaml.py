@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def to_yaml(network: Network) -> str:
-    """Write each layer as YAML: options that differ from the dialect's defaults, inputs, output shape and cost.
+    """Write a network as YAML: the dialect and, by layer, options other than defaults, inputs, output shape and cost.
 
     Shapes are [channels, height, width]. `macs` are multiply-adds per image. `training` contains the options that only
     affect training, with their text in the cfg.
@@ -30,7 +30,7 @@ def to_yaml(network: Network) -> str:
         network: Network from `compile` or `edit`.
 
     Returns:
-        Text that `from_yaml` can read.
+        Text that `compile` can read.
 
     Raises:
         DarkparseError: The network's dialect cannot express the value of an option.
@@ -71,10 +71,18 @@ def _layer_to_dict(node: Node) -> dict[str, Any]:
 
 
 def _options_to_dict(layer: Layer | Net, section: Section, dialect: Dialect) -> dict[str, dict[str, Any]]:
-    """Return `options` that differ from the defaults as plain values, and `training`; empty ones are omitted."""
-    typed = {item.keys[0]: _to_plain_value(getattr(layer, item.name)) for item in find_changes(layer, None, dialect)}
+    """Return `options` as plain values, and `training`; empty ones are omitted.
+
+    Options are those that differ from the defaults, and those by which the dialect of the section is detected.
+    """
+    changed = {item.name for item in find_changes(layer, None, dialect)}
+    known_options, lineage = get_known_keys(type(layer)), {ancestor.name for ancestor in dialect.lineage}
+    typed = {
+        item.keys[0]: _to_plain_value(getattr(layer, item.name))
+        for item in get_bound_fields(type(layer))
+        if item.name in changed or any(known_options.get(key) in lineage and section.find(key) for key in item.keys)
+    }
     bound_keys = {key for item in get_bound_fields(type(layer)) for key in item.keys}
-    known_options = get_known_keys(type(layer))
     training = {
         option.key: option.text
         for option in reversed(section.options)

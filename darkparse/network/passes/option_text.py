@@ -16,11 +16,14 @@ def cut_comment(option: Option) -> str:
     text = option.text or ""
     if is_plain(option):
         return text
-    return option.value_span.text.partition("#")[0].strip(" \t\r") if text else ""
+    written = option.value_span.text if option.source.is_cfg else text
+    return written.partition("#")[0].strip(" \t\r") if text else ""
 
 
 def is_skipped(option: Option) -> bool:
     """Return whether the strict parser skips the line silently, because it is not `key=value`."""
-    if option.text is None or option.source.text.startswith("#", option.equals + 1):
+    if option.text is None or not option.source.is_cfg:
+        return option.text is None or option.text.startswith("#")
+    if option.source.text.startswith("#", option.equals + 1):
         return True
     return "#" in option.key or not option.key or option.key_span.text != option.key

@@ -68,7 +68,7 @@ def select_options(draft: Draft) -> None:
     config = draft.config
     if draft.limits is not None:
         _check_layer_count(config, draft.limits)
-    if config.source.encoding != "utf-8":
+    if config.source.is_cfg and config.source.encoding != "utf-8":
         message = f"the cfg is {config.source.encoding.upper()}, which Darknet cannot read; save it as UTF-8"
         draft.add("warning", "encoding", message, config.net.span)
     net = select(config.net, Net, draft.dialect)

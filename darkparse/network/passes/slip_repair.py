@@ -65,7 +65,7 @@ def blame_slips(draft: Draft) -> None:
 
 
 def _find_repairs(section: Section) -> Iterator[_Repair]:
-    for option in section.options:
+    for option in section.options if section.span.source.is_cfg else ():
         text = option.span.text.partition("#")[0].rstrip()
         folded = fold_lookalikes(text)
         key, equals, value = folded.partition("=")

@@ -67,7 +67,8 @@ def apply_strict_rules(draft: Draft) -> None:
             _check_selection(draft, selection)
     for section in (draft.config.net, *draft.config.sections):
         draft.diagnostics += _check_section(section, draft.dialect)
-    draft.diagnostics += _check_comments(draft.config, draft.dialect)
+    if draft.config.source.is_cfg:
+        draft.diagnostics += _check_comments(draft.config, draft.dialect)
 
 
 def _check_selection(draft: Draft, selection: Selection) -> None:
@@ -132,7 +133,7 @@ def _find_fault(section: Section, option: Option, dialect: Dialect) -> str | Non
 def _check_section(section: Section, dialect: Dialect) -> Iterator[Diagnostic]:
     """Check the spelling of a header and options that depend on each other."""
     name = section.span.text.strip()[1:].rpartition("]")[0]
-    if name != section.kind:
+    if section.span.source.is_cfg and name != section.kind:
         yield _make_refusal(dialect, f"unknown section [{truncate(name)}]; remove the spaces", section.span)
     for rule in STRICT_RULES:
         option = section.find(rule.key)

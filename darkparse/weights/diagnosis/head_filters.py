@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from darkparse.diagnostics import Note
-from darkparse.diagnostics.source import Source
 from darkparse.errors import CfgError, DarkparseError
 from darkparse.layers import DIALECTS, REGISTRY, Head
 from darkparse.network import Network, compile
@@ -85,7 +84,7 @@ def replace_values(config: Config, values: dict[Option, str]) -> Config:
     for option, value in sorted(values.items(), key=lambda item: -item[0].start):
         span = option.value_span
         text = text[: span.start] + value + text[span.end :]
-    return parse(Source(config.source.name, text, config.source.path))
+    return parse(replace(config.source, text=text))
 
 
 def _fits(config: Config, dialect: str, fits: Callable[[Network], bool]) -> bool:
