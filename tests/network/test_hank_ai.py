@@ -92,7 +92,7 @@ def test_hank_ai_skips_line_that_is_not_an_option(line: str) -> None:
     assert darkparse.compile(NET + CONV + "[conv]\n" + line + "\n", dialect="hank-ai").nodes[1].out_shape.c == 1
 
 
-def test_inline_comment_warning_says_how_each_fork_reads_it() -> None:
+def test_inline_comment_warning_names_the_value_of_each_fork() -> None:
     text = NET + CONV.replace("linear", "leaky # slope .1").replace("21", "21 # heads")
     activations = {
         name: getattr(darkparse.compile(text, dialect=name).nodes[0].layer, "activation", "") for name in DIALECTS

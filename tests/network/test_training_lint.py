@@ -60,7 +60,7 @@ def test_more_anchors_than_mask_entries_are_reported() -> None:
     assert "anchors= has 7 pairs, but the masks select 6" in finding.message
 
 
-def test_unused_anchors_with_iou_thresh_say_what_still_trains() -> None:
+def test_unused_anchors_with_iou_thresh_names_remaining_predictors() -> None:
     (finding,) = lint(make_heads("3,4,5", "1,2,3", more="iou_thresh=.2\n"), "unused-anchors", "alexeyab")
     assert "overlaps them by more than iou_thresh=" in finding.message
 

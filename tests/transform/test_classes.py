@@ -40,7 +40,7 @@ def make_arrays(network: Network) -> dict[str, LazyArray]:
 
 
 def check_every_selection(path: Path) -> None:
-    """Keep all, then all in reverse order: the cfg, each array, and the rows of each class are as they have to be."""
+    """Keep all classes, then all in reverse order, and check the cfg, each array, and the rows of each class."""
     network = darkparse.compile(path)
     try:
         count = count_classes(network)
@@ -123,7 +123,7 @@ def run(network: Network, arrays: dict[str, Any]) -> torch.Tensor:
 @pytest.mark.parametrize("between", BETWEEN)
 @pytest.mark.parametrize("head", HEADS)
 def test_select_classes_of_every_head_keeps_its_values(head: str, between: str) -> None:
-    """The channels before a head are those of the kept classes, in their order, and all that are no classes."""
+    """The channels before a head are those of the kept classes, in their order, and all other values of a box."""
     dialect = "pjreddie" if head == "iseg" else "alexeyab"
     network = darkparse.compile(NET.replace("16", "2") + HEADS[head].format(BETWEEN[between]), dialect=dialect)
     arrays = make_arrays(network)
@@ -180,7 +180,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("text", "message"), REFUSED)
-def test_select_classes_that_is_not_exact_is_refused(text: str, message: str) -> None:
+def test_select_classes_inexact_raises_with_place(text: str, message: str) -> None:
     network = darkparse.compile(NET + text, dialect="alexeyab")
     with pytest.raises(darkparse.CfgError, match=message) as caught:
         SelectClasses((0,))(network, make_arrays(network))
@@ -188,7 +188,7 @@ def test_select_classes_that_is_not_exact_is_refused(text: str, message: str) ->
     assert caught.value.diagnostics[0].span is not None
 
 
-def test_select_classes_of_a_word_tree_is_refused(tmp_path: Path) -> None:
+def test_select_classes_of_a_word_tree_raises(tmp_path: Path) -> None:
     (tmp_path / "x.tree").write_text("a -1\nb -1\nc -1\n", "utf-8")
     (tmp_path / "x.cfg").write_text(NET + HEADS["region"].format("") + "softmax=1\ntree=x.tree\n", "utf-8")
     network = darkparse.compile(tmp_path / "x.cfg")

@@ -51,7 +51,7 @@ def error(actual: np.ndarray[Any, Any], expected: np.ndarray[Any, Any]) -> float
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_lower_every_case_gives_the_numbers_of_the_class(name: str, tmp_path: Path) -> None:
+def test_lower_every_case_computes_the_reference_outputs(name: str, tmp_path: Path) -> None:
     arrays, meta = load_case(name)
     network, model = lower_case(name, tmp_path)
     with torch.inference_mode():
@@ -91,7 +91,7 @@ def test_lower_keeps_the_text_of_unchanged_sections(tmp_path: Path) -> None:
 
 
 def test_lower_fused_state_dict_gives_the_same_map(tmp_path: Path) -> None:
-    """Fusing folds batch norm, and names the parts of a layer by numbers."""
+    """A fused state dict has folded batch norm, and numbers as names of a layer's parts."""
     name = "yolor-one-head"
     _, meta = load_case(name)
     state = make_state(name, meta)
@@ -145,7 +145,7 @@ def test_lower_pool_of_size_2_and_stride_1_pads_zeros(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("side", [15, 16])
 @pytest.mark.parametrize(("size", "stride"), [(2, 2), (3, 2), (4, 2), (5, 1)])
-def test_lower_pool_pads_and_rounds_as_the_class(size: int, stride: int, side: int, tmp_path: Path) -> None:
+def test_lower_pool_pads_and_rounds_as_the_project(size: int, stride: int, side: int, tmp_path: Path) -> None:
     text = NET.replace("16", str(side)) + convolution(4) + f"[maxpool]\nsize={size}\nstride={stride}\n"
     state = random_state(c0_Conv2d_weight=(4, 3, 1, 1), c0_Conv2d_bias=(4,))
     _, model = lower_text(text, state, tmp_path, "spurslipu")
@@ -176,7 +176,7 @@ def test_lower_route_with_groups_takes_the_second_half_of_the_previous_layer(tmp
 
 
 @pytest.mark.parametrize(("family", "size", "padding"), [("spurslipu", 4, 1), ("yolor", 4, 2), ("spurslipu", 2, 0)])
-def test_lower_even_size_pads_as_the_class(family: str, size: int, padding: int, tmp_path: Path) -> None:
+def test_lower_even_size_pads_as_the_project(family: str, size: int, padding: int, tmp_path: Path) -> None:
     state = random_state(c0_Conv2d_weight=(4, 3, size, size), c0_Conv2d_bias=(4,))
     _, model = lower_text(NET + convolution(4, size), state, tmp_path, family)
     x = torch.randn(1, 3, 16, 16)
@@ -233,7 +233,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("text", "family", "place", "message"), REFUSED)
-def test_lower_what_is_not_exact_is_refused_with_place(
+def test_lower_inexact_section_raises_with_place(
     text: str, family: str, place: str, message: str, tmp_path: Path
 ) -> None:
     state = save_state(
@@ -265,7 +265,7 @@ def test_lower_state_of_other_classes_names_the_classes(tmp_path: Path) -> None:
     assert "filters=14 in line" in cause.message
 
 
-def test_lower_state_of_another_network_is_refused(tmp_path: Path) -> None:
+def test_lower_state_of_another_network_raises(tmp_path: Path) -> None:
     _, meta = load_case("lhalf")
     state = save_state(tmp_path / "x.pt", make_state("lhalf", meta))
     with pytest.raises(darkparse.WeightsError, match=r"does not fit network: .* layer \d+ \[\w+\] \(.*:\d+:1\)"):
@@ -279,20 +279,20 @@ def test_lower_state_of_another_network_is_refused(tmp_path: Path) -> None:
         ({"model": torch.nn.Linear(1, 1)}, "contains Python objects"),
     ],
 )
-def test_lower_other_files_are_refused(content: object, message: str, tmp_path: Path) -> None:
+def test_lower_other_files_raise(content: object, message: str, tmp_path: Path) -> None:
     torch.save(content, tmp_path / "x.pt")
     with pytest.raises(darkparse.WeightsError, match=message):
         darkparse.lower(FOLDER / "yolor-one-head.cfg", tmp_path / "x.pt")
 
 
-def test_lower_family_that_nothing_tells_is_asked_for(tmp_path: Path) -> None:
+def test_lower_undetectable_project_raises_with_hint(tmp_path: Path) -> None:
     state = random_state(c0_Conv2d_weight=(4, 3, 1, 1), c0_Conv2d_bias=(4,))
     with pytest.raises(darkparse.DarkparseError, match=r"--from yolor \| pytorch-yolov4 \| spurslipu"):
         lower_text(NET + convolution(4), state, tmp_path)
 
 
-def test_read_checkpoint_with_numpy_values_builds_none_of_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The values of a file stay unbuilt, so that no code of numpy runs on what a stranger wrote."""
+def test_read_checkpoint_with_numpy_values_creates_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No numpy object is created from an untrusted file, so that no code of numpy runs on it."""
     built = []
     monkeypatch.setattr(IgnoredValue, "__init__", lambda self, *arguments: built.append(arguments))
     lower_case("yolor-one-head", tmp_path, "train")

@@ -22,7 +22,7 @@ def two(tmp_path: Path) -> Path:
     return darkparse.save_cfg(network, tmp_path / "two.cfg")
 
 
-def test_diff_lists_the_classes_that_were_taken_out(two: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_diff_lists_the_removed_classes(two: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
         main(["diff", "shapes", str(two)])
     printed = capsys.readouterr().out

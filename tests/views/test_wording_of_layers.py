@@ -84,7 +84,7 @@ def test_rows_name_activations_that_differ_from_the_commonest() -> None:
         ("[convolutional]\nfilters=4\nsize=3\npad=1\n", "No 1×1 convolution; height×width stay the same"),
     ],
 )
-def test_answer_without_pointwise_convolutions_says_what_shrinks_maps(layers: str, answer: str) -> None:
+def test_answer_without_pointwise_convolutions_names_layers_that_shrink_maps(layers: str, answer: str) -> None:
     assert build_diagram(darkparse.compile(f"{NET}{layers}")).answer == answer
 
 

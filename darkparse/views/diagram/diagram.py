@@ -269,9 +269,8 @@ def draw(
     networks = tuple(compile(one) for one in (network, other) if one is not None)
     for one in networks if layers is not None else ():
         if not layers or layers[0] < 0 or layers[-1] >= len(one.nodes) or layers.step != 1:
-            raise DarkparseError(
-                f"no {_span_text(layers)} in {one.name}; expected layers from 0 to {len(one.nodes) - 1}"
-            )
+            expected = f"expected layers from 0 to {len(one.nodes) - 1}"
+            raise DarkparseError(f"invalid layers of {one.name}, got {_span_text(layers)}; {expected}")
     overlays = [OVERLAYS[overlay](one) if isinstance(overlay, str) else overlay for one in networks]
     build = partial(build_diagram, fold=fold, notes=notes, layers=layers, by=by, title=title)
     models: tuple[DiagramModel, ...]
@@ -337,4 +336,4 @@ def _encode(text: str) -> bytes:
 
 
 def _span_text(layers: range | None) -> str:
-    return f"{layers[0]} to {layers[-1]}" if layers else "empty range"
+    return f"{layers[0]} to {layers[-1]}" if layers else "an empty range"

@@ -28,7 +28,7 @@ MECHANISMS = {
     "pool": "by pooling",
     "global pool": "by taking the mean of all positions",
     "upsampling": "by repeating values",
-    "rearrangement": "by moving values, without loss",
+    "rearrangement": "by moving values",
     "crop": "by cutting off the border",
     "full connection": "by a fully connected layer",
     "transposed convolution": "by a transposed convolution",
