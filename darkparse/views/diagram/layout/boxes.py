@@ -1,7 +1,8 @@
 """Boxes on the page: columns of cards, rows in cards, and links in the gaps between them.
 
 All lengths are in points; y increases downwards. Cards of the same scale are side by side. A new column begins where
-the scale changes direction, so that a U-shaped network looks like a U.
+the scale changes direction, so that a U-shaped network looks like a U. If this makes the text of a large network too
+small, the cards of each column slide together, and a column may stand below another one.
 """
 
 from __future__ import annotations

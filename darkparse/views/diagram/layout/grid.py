@@ -90,6 +90,26 @@ def split_grids(grid: Grid, card_height: CardHeight) -> Iterator[Grid]:
                 yield stacked_grid
 
 
+def compact_grids(grid: Grid, card_height: CardHeight) -> Iterator[Grid]:
+    """Yield grids of several columns in which cards slide together, regardless of the scales in other columns.
+
+    The first grid has the given columns. In the second one, a column stands below the previous ones where it fits.
+    """
+    columns = [[place for place in grid.places if place[0] == column] for column in range(grid.num_columns)]
+    heights = [0.0] * grid.num_columns
+    for card, (column, _) in zip(grid.model.cards, grid.places, strict=True):
+        heights[column] += card_height(card)
+    for targets in (list(range(grid.num_columns)), _fill_columns(heights, max(heights))):
+        moved: list[Place] = []
+        for column, places in enumerate(columns):
+            above = [level for target, level in moved if target == targets[column]]
+            shift = max(above) + 1 - min(level for _, level in places) if above else 0
+            moved += ((targets[column], level + shift) for _, level in places)
+        compact = Grid(grid.model, tuple(moved), frozenset(targets))
+        if compact.num_columns > 1 and _max_link_distance(compact) <= 1:
+            yield compact
+
+
 def _has_input(model: DiagramModel) -> bool:
     return any(link.source < 0 for link in model.links)
 

@@ -19,7 +19,7 @@ from darkparse.views.diagram.layout.boxes import (
     build_head_box,
     compute_column_widths,
 )
-from darkparse.views.diagram.layout.grid import Grid, build_grid, build_single_column_grid, split_grids
+from darkparse.views.diagram.layout.grid import Grid, build_grid, build_single_column_grid, compact_grids, split_grids
 from darkparse.views.diagram.layout.horizontal import columns, routes, vertical_channels
 from darkparse.views.diagram.layout.labels import label_links
 from darkparse.views.diagram.layout.page import Direction, Page
@@ -29,7 +29,7 @@ from darkparse.views.diagram.layout.vertical import heads, horizontal_channels, 
 MIN_LEGIBLE = 7.5 / 9
 """Scale below which columns are split: text of 9 points would shrink to less than 7.5 points."""
 MIN_GAIN = 1.1
-"""Minimum factor by which the text must grow to justify splitting a card, or the columns of a multi-column grid."""
+"""Minimum factor by which the text must grow to justify splitting a card, or moving the columns of a grid."""
 
 
 def arrange(model: DiagramModel, *, direction: Direction = "TB", narrow: bool = False) -> Page:
@@ -46,7 +46,7 @@ def arrange(model: DiagramModel, *, direction: Direction = "TB", narrow: bool = 
 
 
 def _choose_page(grid: Grid, direction: Direction) -> Page:
-    """Choose the grid, the given one or one with more columns, that results in the largest text on a sheet."""
+    """Choose the grid, the given one or one with other columns, that results in the largest text on a sheet."""
     page = run_passes(grid, direction)
     if direction == "LR" or page.scale >= MIN_LEGIBLE:
         return page
@@ -57,7 +57,8 @@ def _choose_page(grid: Grid, direction: Direction) -> Page:
     def score(candidate: Page) -> float:
         return candidate.scale / (MIN_GAIN if len(candidate.cards) > len(page.cards) else 1)
 
-    candidates = (run_passes(candidate, direction) for candidate in split_grids(grid, card_height))
+    grids = (*compact_grids(grid, card_height), *split_grids(grid, card_height))
+    candidates = [run_passes(candidate, direction) for candidate in grids]
     best = max(candidates, key=score, default=page)
     min_gain = MIN_GAIN if grid.num_columns > 1 else 1
     return best if score(best) > page.scale * min_gain else page

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from darkparse.views.diagram.layout.boxes import Box, HeadBox
@@ -58,7 +58,7 @@ def _fits_beside(page: Page, notes: Box, width: float) -> bool:
         (r.horizontal_channel for r in page.routes if r.via == "horizontal channel"), default=first_level
     )
     heights_above = [
-        max(box.height for box in page.grid_boxes if box.level == level) + page.spacing.level_gap
+        max(box.height for box in page.grid_boxes if box.column == 0 and box.level == level) + page.spacing.level_gap
         for level in range(first_level)
     ]
     return first_channel >= first_level and sum(heights_above) > notes.height + 10 and width > notes.width
@@ -77,9 +77,10 @@ def levels(page: Page) -> Page:
         bands[level] = (y, y + max((box.height for box in inside), default=0))
         y = bands[level][1]
     tops = {"notes": notes_y} | {box.name: bands[box.level][0] for box in page.grid_boxes}
-    for column in page.grid.stacked_columns:
-        inside_column = [box for box in page.grid_boxes if box.column == column]
-        tops |= _stack_boxes(inside_column, bands[0][0], page.spacing.level_gap)
+    for column in sorted(page.grid.stacked_columns):
+        stack = [box for box in page.grid_boxes if box.column == column]
+        start = _stack_start(page, stack, tops) if column else bands[0][0]
+        tops |= _stack_boxes(stack, max(start, bands[0][0]), page.spacing.level_gap)
     if "input" in tops and page.direction == "LR":
         tops["input"] += HEADER_MIDDLE - page.box["input"].height / 2
     boxes = tuple(replace(box, y=tops.get(box.name, 0.0)) for box in page.boxes)
@@ -89,6 +90,20 @@ def levels(page: Page) -> Page:
 def _channel_height(page: Page, level: int) -> float:
     lanes = page.horizontal_channels[level].count if level in page.horizontal_channels else 0
     return (page.spacing.level_gap if 0 < level <= page.last_level else 0) + lanes * page.spacing.lane
+
+
+def _stack_start(page: Page, stack: list[Box], tops: Mapping[str, float]) -> float:
+    """Return where a stacked column starts: beside the card of its first level, or higher to end with the first column.
+
+    It starts below the notes if these are beside the first column.
+    """
+    first_column = [box for box in page.grid_boxes if box.column == 0]
+    first_level = min(box.level for box in stack)
+    beside = next((tops[box.name] for box in first_column if box.level == first_level), 0.0)
+    bottom = max(tops[box.name] + box.height for box in first_column)
+    height = sum(box.height for box in stack) + page.spacing.level_gap * (len(stack) - 1)
+    notes_bottom = tops["notes"] + page.box["notes"].height + page.spacing.title_gap if page.are_notes_beside else 0.0
+    return max(notes_bottom, min(beside, bottom - height))
 
 
 def _stack_boxes(boxes: list[Box], y: float, gap: float) -> dict[str, float]:
