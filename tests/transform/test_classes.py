@@ -16,9 +16,11 @@ import darkparse
 from darkparse.cli import main
 from darkparse.datasets.names import read_names
 from darkparse.detect.engines.engine import ENGINES
+from darkparse.detect.engines.graph_engine import RUNTIMES
 from darkparse.network import Network
-from darkparse.transform import SelectClasses, count_classes
-from darkparse.weights import LazyArray
+from darkparse.network.compile_options import CompileOptions
+from darkparse.transform import SelectClasses, apply, count_classes
+from darkparse.weights import LazyArray, LoadedArrays, read
 from darkparse.weights.layout import get_tensors
 from tests.conftest import ROOT, needs_shared, original_cfgs, shipped_cfgs
 
@@ -210,6 +212,45 @@ def test_select_classes_detect_the_same_boxes_on_every_engine(engine: str, tmp_p
         for a, b in zip(actual, expected, strict=True):
             assert abs(a.score - b.score) < 1e-5
             np.testing.assert_allclose(a.box, b.box, atol=1e-6)
+
+
+def run_heads(engine: str, loaded: LoadedArrays, image: NDArray[Any], path: Path) -> list[NDArray[Any]]:
+    """Return the output of each head; the graph of an engine is exported to `path`."""
+    model = darkparse.load(loaded.network, loaded)
+    if engine == "torch":
+        with torch.inference_mode():
+            return [head.numpy() for head in model.eval()(torch.from_numpy(image))]
+    darkparse.to_onnx(model, path, heads="raw")
+    return [np.asarray(head) for head in RUNTIMES[engine](path.read_bytes(), 1, 0)({"image": image})]
+
+
+def write_varied_weights(name: str, path: Path) -> Path:
+    """Write random weights with which the scores of the heads vary."""
+    torch.manual_seed(3)
+    model = darkparse.build(name, initialize=True)
+    with torch.no_grad():
+        for index in model.network.heads:
+            model.layers[index - 1].conv.weight.mul_(1000)  # type: ignore[operator, union-attr]
+    darkparse.save_weights(model, path)
+    return path
+
+
+@pytest.mark.parametrize("engine", [name for name in ENGINES if name == "torch" or find_spec(name)])
+@pytest.mark.parametrize("name", ["shapes", pytest.param("yolov4-tiny", marks=pytest.mark.slow)])
+def test_select_classes_heads_agree_on_every_engine(name: str, engine: str, tmp_path: Path) -> None:
+    weights = SHAPES if name == "shapes" else write_varied_weights(name, tmp_path / "x.weights")
+    options = CompileOptions(size=(128, 160))
+    loaded = read(name, weights, compile_options=options)
+    assert loaded is not None
+    keep = tuple(range(count_classes(loaded.network)))[::-2][:5]
+    selected = apply(SelectClasses(keep), loaded)
+    image = draw(5, (1, *loaded.network.input_shape))
+    before, after = (run_heads(engine, x, image, tmp_path / "x.onnx") for x in (loaded, selected))
+    for index, expected, actual in zip(loaded.network.heads, before, after, strict=True):
+        channels = loaded.network.nodes[index].layer.select_channels(keep)  # type: ignore[attr-defined]
+        rms = np.sqrt(np.square(expected, dtype=np.float64).mean())
+        assert expected.std() > 0.1
+        assert np.abs(expected[:, channels] - actual).max() <= 1e-5 * rms
 
 
 def test_classes_command_writes_names_in_the_new_order(tmp_path: Path) -> None:
