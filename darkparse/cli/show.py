@@ -56,7 +56,7 @@ class ShowJob:
     metavar="NAMES",
     default="",
     show_default=False,
-    help=f"More columns: {', '.join(OVERLAYS)} (comma-separated).",
+    help=f"Additional columns: {', '.join(OVERLAYS)} (comma-separated).",
 )
 @click.option(
     "--batch", type=click.IntRange(1), metavar="N", help="Print the training memory for mini-batches of N images."
@@ -68,7 +68,7 @@ def command(job: ShowJob) -> None:
     Shapes are height × width × channels. BFLOPs count a multiply-add as two, as AlexeyAB's Darknet does. The last
     column is the factor by which a layer reduces (÷) or expands (×) its input.
 
-    Extra columns: memory is the size of each output in bytes, receptive is the receptive field in pixels.
+    Additional columns: memory is the size of each output in bytes, receptive is the receptive field in pixels.
 
     \b
     Examples:

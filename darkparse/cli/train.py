@@ -201,12 +201,12 @@ def _report_length(trainer: Trainer, batches: int | None) -> None:
 
 
 def _report_memory(trainer: Trainer, device: torch.device) -> None:
-    """Print how much memory the training takes, and how much is free."""
+    """Print how much memory training takes, and how much is free."""
     import torch
 
     estimate = trainer.measure_memory()
     if estimate is None:
-        stderr().print("memory: not measured, since this system does not report the peak of a process")
+        stderr().print("memory: not measured, because this system does not report the peak memory of a process")
         return
     few, twice = estimate.measured
     free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else free_memory()
@@ -214,7 +214,7 @@ def _report_memory(trainer: Trainer, device: torch.device) -> None:
     stderr().print(
         f"memory: {bytes_text(estimate.peak)} for mini-batches of {pluralize(estimate.images, 'image')} "
         f"({bytes_text(estimate.fixed)} + {bytes_text(estimate.per_image)} per image), "
-        f"{bytes_text(free)} free; extended from the peaks of {owner} in training steps with "
+        f"{bytes_text(free)} free; extrapolated from the peaks of {owner} in training steps with "
         f"{few} and {pluralize(twice, 'image')}",
         soft_wrap=True,
     )

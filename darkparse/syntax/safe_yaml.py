@@ -55,7 +55,7 @@ def compose_yaml(source: Source) -> yaml.Node | None:
 
 
 def make_span(source: Source, start: yaml.Mark, end: yaml.Mark | None = None) -> Span:
-    """Return the place between two marks of a node without the white space behind it."""
+    """Return the place between two marks of a node without the white space after it."""
     offset = source.text.startswith("\ufeff")
     first = start.index + offset
     length = 0 if end is None else len(source.text[first : end.index + offset].rstrip())
@@ -80,7 +80,7 @@ def _make_loader(*, use_libyaml: bool) -> Any:
     from yaml.composer import Composer, ComposerError
 
     class PlainComposer(Composer):
-        """Composer that rejects what plain values do not need."""
+        """Composer that rejects YAML features which plain values do not need."""
 
         _depth = _count = 0
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 OPTION_PARTS = ("options", "training")
 FACTS = ("inputs", "output", "parameters", "macs")
-"""What `to_yaml` adds for readers; it follows from the options and is not read."""
+"""Keys that `to_yaml` adds for information; they follow from the options and are not read."""
 LAYER_KEYS = ("index", "kind", *OPTION_PARTS, *FACTS)
 KEYS = ("name", "dialect", "input", "outputs", "parameters", "macs", "net", "layers")
 
@@ -73,7 +73,7 @@ Entry = tuple["yaml.Node", "yaml.Node"]
 
 
 class _Reader:
-    """Reader of nodes, which reports the place of what is wrong."""
+    """Reader of nodes; its errors show the place of the invalid node."""
 
     def __init__(self, source: Source) -> None:
         self._source = source
@@ -105,7 +105,7 @@ class _Reader:
         return entries
 
     def read_text(self, entry: Entry | None, key: str) -> Option | None:
-        """Return a text of the top level, None if it is missing."""
+        """Return the text of a top-level key, None if it is missing."""
         if entry is None:
             return None
         if not _is_scalar(entry[1]) or not entry[1].value or _get_type(entry[1]) == "null":
@@ -142,7 +142,7 @@ class _Reader:
                 yield self._make_option(key, ",".join(self._read_value(key, node) for node in parts), entry)
 
     def _read_value(self, key: str, node: yaml.Node) -> str:
-        """Return the text in a cfg of a number, a name or a truth value."""
+        """Return a number, a name or a truth value as the text of a cfg."""
         kind, text = _get_type(node), node.value
         if kind == "bool":
             return str(int(text.lower() in ("true", "yes", "on")))
@@ -176,7 +176,7 @@ def _is_scalar(node: yaml.Node) -> bool:
 
 
 def _is_word(text: str) -> bool:
-    """Return whether a text may stand in a cfg as a kind or a key."""
+    """Return whether a text is a valid kind or key in a cfg."""
     return bool(text) and text == strip_whitespace(text) and text.isprintable()
 
 

@@ -1,4 +1,4 @@
-"""Memory that a training takes: one step with few images, extended to a mini-batch."""
+"""Memory for training, extrapolated to a mini-batch from steps with few images."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Shape = tuple[int, int, int, int]
 """Rows, channels, height and width of a mini-batch; recurrent networks have `time_steps` rows per image."""
 
 MIN_DIFFERENCE = 1 << 26
-"""Bytes by which the two measured steps should differ: an allocator keeps or returns a few million either way."""
+"""Bytes by which the two measured steps should differ, because an allocator keeps or returns a few million of them."""
 PEAK = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 """Linux: the file with the peak memory of the process, and the file that resets it."""
 RESET_PEAK = "5"

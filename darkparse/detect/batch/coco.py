@@ -63,7 +63,7 @@ def _describe_image(record: Record, image_id: int, root: str | None) -> Record:
 
 
 def _iter_annotations(numbered: Iterable[tuple[Record, int]], categories: tuple[int, ...]) -> Iterator[Record]:
-    """Yield annotations with IDs from 1; pycocotools takes 0 for "no match"."""
+    """Yield annotations with IDs from 1; to pycocotools, 0 means "no match"."""
     number = 0
     for record, image_id in numbered:
         for row in coco_rows(record, image_id=image_id, categories=categories):
