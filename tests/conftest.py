@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import re
 import subprocess
 from collections.abc import Callable, Generator
 from pathlib import Path
 
 import hypothesis
 import pytest
+from _pytest.mark import ParameterSet
 
 from tests.process_detection import refuse_interpreter, starts_process
 
@@ -65,6 +68,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("fast")
 
 
+def pytest_collection_finish() -> None:
+    """Keep the collected tests and the imported libraries out of garbage collections, which they would slow down."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     """Fail a fast test that starts a Python interpreter: `starts_process` does not recognize how it does so."""
@@ -111,10 +120,34 @@ ZOO_SAMPLE = (
 """Shipped cfgs with every structure that the others have; the others equal originals, which have tests of their own."""
 
 
+def original_params(*, fast_bytes: int = 0) -> list[ParameterSet]:
+    """Return the original cfgs as test parameters.
+
+    Those smaller than `fast_bytes` are fast, others slow, and long if their sections repeat those of another cfg.
+    """
+    params, seen = [], set[tuple[bytes, ...]]()
+    for path in original_cfgs():
+        data = path.read_bytes()
+        sections = tuple(re.findall(rb"^\s*\[.*?\]", data, re.MULTILINE))
+        repeats = sections in seen
+        marks = pytest.mark.long if repeats else () if len(data) < fast_bytes else pytest.mark.slow
+        params.append(pytest.param(path, id=f"{path.parent.name}-{path.stem}", marks=marks))
+        seen.add(sections)
+    return params
+
+
 def shipped_cfgs() -> list[Path]:
     """Return the cfgs that ship with the project: a sample, or all of them if exhaustive tests run."""
     paths = sorted((ROOT / "cfgs").glob("*.cfg"))
     return paths if os.environ.get("DARKPARSE_EXHAUSTIVE") else [path for path in paths if path.stem in ZOO_SAMPLE]
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _no_sync() -> Generator[None, None, None]:
+    """Do not wait for the disk when a file is written: only a power cut would show the difference."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda _: None)
+        yield
 
 
 @pytest.fixture(autouse=True)

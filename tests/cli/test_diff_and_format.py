@@ -18,7 +18,7 @@ from darkparse.syntax.config import strip_whitespace
 from darkparse.syntax.formatter import format_cfg
 from darkparse.views.text.network_diff import code_span, report_differences
 from tests.commands import run_command
-from tests.conftest import examples, original_cfgs, shipped_cfgs
+from tests.conftest import examples, original_params, shipped_cfgs
 
 NET = "[net]\nwidth=64\nheight=64\nchannels=3\n\n"
 CONV = "[convolutional]\nfilters=8\nsize=3\npad=1\nactivation=leaky\n\n"
@@ -114,7 +114,7 @@ def _comments(text: str) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("path", [*shipped_cfgs(), *original_cfgs()], ids=lambda p: f"{p.parent.name}-{p.stem}")
+@pytest.mark.parametrize("path", [*shipped_cfgs(), *original_params(fast_bytes=3000)])
 def test_format_of_cfg_keeps_meaning_and_comments(path: Path) -> None:
     config = read(path)
     text = format_cfg(config)

@@ -155,7 +155,7 @@ def made(kind: str, path: Path) -> Path:
     elif kind == "32 bit":
         Image.fromarray(pixels[..., 0].astype(np.int32) * 70_000).save(path, "tiff")
     else:
-        Image.new("L", (14_000, 14_000)).save(path, "png")
+        Image.new("L", (14_000, 14_000)).save(path, "png", compress_level=1)
     return path
 
 
@@ -204,7 +204,7 @@ def test_open_image_of_palette_with_transparency_does_not_warn(tmp_path: Path) -
     assert np.array_equal(open_image(tmp_path / "a.png", apply_exif=False).pixels, np.asarray(image.convert("RGB")))
 
 
-@pytest.mark.parametrize("channels", range(1, 7))
+@pytest.mark.parametrize("channels", [1, 3, 5, *(pytest.param(c, marks=pytest.mark.slow) for c in (2, 4, 6))])
 def test_detector_of_any_channels_accepts_arrays_tensors_and_files(channels: int, tmp_path: Path) -> None:
     detector = of_channels(channels, tmp_path)
     pixels = np.random.RandomState(channels).randint(0, 256, (24, 40, channels)).astype(np.uint8)

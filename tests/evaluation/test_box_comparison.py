@@ -159,7 +159,10 @@ MISTAKES: dict[str, tuple[str, str, str, str, dict[str, str]]] = {
 }
 
 
-@pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
+@pytest.mark.parametrize(
+    "layout",
+    [pytest.param(layout, id=name, marks=[pytest.mark.slow] * bool(layout)) for name, layout in LAYOUTS.items()],
+)
 @pytest.mark.parametrize(("cfg", "old", "new", "dialect", "causes"), MISTAKES.values(), ids=MISTAKES)
 def test_compare_wrong_boxes_names_quantity_and_cause(
     cfg: str, old: str, new: str, dialect: str, causes: dict[str, str], layout: dict[str, Any]

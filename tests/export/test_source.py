@@ -18,8 +18,8 @@ from torch import Tensor, nn
 import darkparse
 from darkparse.export.source.printing import make_class_name
 from darkparse.weights import compute_layout
-from tests.conftest import ROOT, SHARED, exhaustive, needs_shared, original_cfgs, shipped_cfgs
-from tests.layers.test_kinds import SMALL
+from tests.conftest import ROOT, SHARED, exhaustive, needs_shared, original_params, shipped_cfgs
+from tests.layers.small_networks import SMALL
 from tests.weights.weight_files import HEADERS, transposed_header, weights
 
 both_forms = pytest.mark.parametrize(
@@ -302,8 +302,7 @@ def test_emitted_blocks_of_original_networks_have_conventional_names(name: str, 
     assert blocks <= set(class_names(darkparse.compile(SHARED / "cfgs" / f"{name}.cfg")))
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("path", original_cfgs(), ids=lambda path: f"{path.parent.name}-{path.stem}")
+@pytest.mark.parametrize("path", original_params())
 def test_emitted_class_names_are_unique(path: Path) -> None:
     try:
         network = darkparse.compile(path)
@@ -343,8 +342,8 @@ def calls_to_emit(layers: int) -> int:
 
 
 def test_to_source_of_twice_the_layers_takes_twice_the_calls() -> None:
-    calls_to_emit(20)
-    assert calls_to_emit(200) < 2.5 * calls_to_emit(100)
+    calls_to_emit(10)
+    assert calls_to_emit(80) < 2.5 * calls_to_emit(40)
 
 
 def emitted_files(folder: Path) -> list[Path]:
@@ -425,6 +424,7 @@ def test_make_class_name_follows_convention() -> None:
     }
 
 
+@pytest.mark.slow
 def test_class_names_avoid_names_of_file_and_python() -> None:
     """All that emitted files import and define, and the names without which they do not run."""
     found = {"None", "True", "ValueError", "SHARES", "STORED"}

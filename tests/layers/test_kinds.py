@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import math
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,24 +18,14 @@ from darkparse.layers.convolutional import Convolutional
 from darkparse.layers.dialect import DIALECTS
 from darkparse.layers.pooling import Maxpool
 from darkparse.network.analysis.receptive import get_receptive_fields
-from tests.conftest import DATA, examples, original_cfgs, shipped_cfgs
+from tests.conftest import DATA, examples, original_params, shipped_cfgs
+from tests.layers.small_networks import SMALL, choose_dialect, compile_small, find_distinct_dialects
 
-SMALL = sorted([*(DATA / "kinds").glob("*.cfg"), *(DATA / "reference" / "units").glob("*.cfg")])
-
-
-@cache
-def _network(path: Path, dialect: str) -> darkparse.Network:
-    return darkparse.compile(path, dialect=dialect)
-
-
-BOTH = [(path, dialect) for path in SMALL for dialect in DIALECTS if not DIALECTS[dialect].strict_parser]
 over_all = pytest.mark.parametrize("path", SMALL, ids=lambda path: path.stem)
-over_both = pytest.mark.parametrize(("path", "dialect"), BOTH, ids=[f"{path.stem}-{dialect}" for path, dialect in BOTH])
 
 
-def _dialect_of(path: Path) -> str:
-    """The dialect that knows everything in a small cfg; AlexeyAB's where both do."""
-    return "pjreddie" if darkparse.compile(path).dialect_reason.startswith("only pjreddie") else "alexeyab"
+def _small_network(path: Path) -> darkparse.Network:
+    return compile_small(path, choose_dialect(path))
 
 
 def _input(network: darkparse.Network, batch: int = 2, seed: int = 0) -> torch.Tensor:
@@ -45,7 +34,7 @@ def _input(network: darkparse.Network, batch: int = 2, seed: int = 0) -> torch.T
 
 
 def test_small_cfgs_cover_every_kind() -> None:
-    seen = {node.kind for path in SMALL for node in _network(path, "alexeyab").nodes}
+    seen = {node.kind for path in SMALL for node in compile_small(path, "alexeyab").nodes}
     assert {cls.kind for cls in REGISTRY.values()} == seen
 
 
@@ -61,7 +50,7 @@ def test_register_layer_with_taken_name_raises() -> None:
 
 @over_all
 def test_inferred_shapes_equal_module_outputs(path: Path) -> None:
-    network = _network(path, _dialect_of(path))
+    network = _small_network(path)
     model = darkparse.build(network, initialize=True).eval()
     x = _input(network)
     with torch.inference_mode():
@@ -70,33 +59,34 @@ def test_inferred_shapes_equal_module_outputs(path: Path) -> None:
         assert out.shape == (2, *node.out_shape.tensor), f"layer {node.index} [{node.kind}]"
 
 
-@over_both
-def test_declared_tensors_equal_state_dict(path: Path, dialect: str) -> None:
-    network = _network(path, dialect)
-    state = darkparse.build(network).state_dict()
-    declared = {f"layers.{n.index}.{t.path}": t.shape for n in network.nodes for t in n.tensors}
-    assert {name: tuple(tensor.shape) for name, tensor in state.items()} == declared
+@over_all
+def test_declared_tensors_equal_state_dict(path: Path) -> None:
+    for dialect in find_distinct_dialects(path):
+        network = compile_small(path, dialect)
+        state = darkparse.build(network).state_dict()
+        declared = {f"layers.{n.index}.{t.path}": t.shape for n in network.nodes for t in n.tensors}
+        assert {name: tuple(tensor.shape) for name, tensor in state.items()} == declared, dialect
 
 
 @over_all
 def test_counted_parameters_equal_torch(path: Path) -> None:
-    network = _network(path, _dialect_of(path))
+    network = _small_network(path)
     assert sum(p.numel() for p in darkparse.build(network).parameters()) == network.cost.params
 
 
-@over_both
-def test_save_weights_after_load_writes_same_bytes(path: Path, dialect: str, tmp_path: Path) -> None:
-    network = _network(path, dialect)
-    model = darkparse.build(network, initialize=True)
-    darkparse.save_weights(model, tmp_path / "a.weights")
-    assert (tmp_path / "a.weights").stat().st_size == 20 + 4 * network.stored_floats
-    darkparse.save_weights(darkparse.load(path, tmp_path / "a.weights", dialect=dialect), tmp_path / "b.weights")
-    assert (tmp_path / "a.weights").read_bytes() == (tmp_path / "b.weights").read_bytes()
+@over_all
+def test_save_weights_after_load_writes_same_bytes(path: Path, tmp_path: Path) -> None:
+    for dialect in find_distinct_dialects(path):
+        network = compile_small(path, dialect)
+        darkparse.save_weights(darkparse.build(network, initialize=True), tmp_path / "a.weights")
+        assert (tmp_path / "a.weights").stat().st_size == 20 + 4 * network.stored_floats
+        darkparse.save_weights(darkparse.load(network, tmp_path / "a.weights"), tmp_path / "b.weights")
+        assert (tmp_path / "a.weights").read_bytes() == (tmp_path / "b.weights").read_bytes(), dialect
 
 
 @over_all
 def test_batch_outputs_equal_single_images(path: Path) -> None:
-    network = _network(path, _dialect_of(path))
+    network = _small_network(path)
     model = darkparse.build(network, initialize=True).eval().double()
     x = _input(network, batch=3).double()
     with torch.inference_mode():
@@ -113,7 +103,7 @@ def test_batch_outputs_equal_single_images(path: Path) -> None:
 
 @over_all
 def test_gradients_reach_every_parameter(path: Path) -> None:
-    network = _network(path, _dialect_of(path))
+    network = _small_network(path)
     model = darkparse.build(network, initialize=True).train()
     x = _input(network).requires_grad_()
     outputs = model.layer_outputs(x)
@@ -127,7 +117,7 @@ def test_gradients_reach_every_parameter(path: Path) -> None:
 
 @over_all
 def test_network_cost_is_sum_of_layer_costs(path: Path) -> None:
-    network = _network(path, _dialect_of(path))
+    network = _small_network(path)
     assert network.cost.params == sum(node.cost.params for node in network.nodes)
     assert network.cost.macs == sum(node.cost.macs for node in network.nodes)
     for node in network.nodes:
@@ -158,7 +148,7 @@ def seen_by_outputs(network: darkparse.Network) -> tuple[int, ...] | None:
 
 @over_all
 def test_output_depends_only_on_declared_windows(path: Path) -> None:
-    seen_by_outputs(_network(path, _dialect_of(path)))
+    seen_by_outputs(_small_network(path))
 
 
 MULTIPLYING = {"scale_channels", "sam", "batchnorm", "normalization", "l2norm", "crop"}
@@ -166,7 +156,7 @@ MULTIPLYING = {"scale_channels", "sam", "batchnorm", "normalization", "l2norm", 
 
 def test_layers_without_weights_that_multiply_have_macs() -> None:
     for path in SMALL:
-        for node in _network(path, "alexeyab").nodes:
+        for node in compile_small(path, "alexeyab").nodes:
             if node.kind in MULTIPLYING and not getattr(node.layer, "noadjust", False):
                 assert node.macs >= node.out_shape.size, node.kind
 
@@ -177,8 +167,7 @@ def test_shipped_network_module_has_inferred_shapes(path: Path) -> None:
     _check_whole_network(path)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("path", original_cfgs(), ids=lambda p: f"{p.parent.name}-{p.stem}")
+@pytest.mark.parametrize("path", original_params())
 def test_original_network_module_has_inferred_shapes(path: Path) -> None:
     _check_whole_network(path)
 
@@ -300,12 +289,12 @@ def _all_windows_meet_the_map(shape: Shape, size: int, stride: int, padding: int
 
 # Memory of recurrent layers.
 
-RECURRENT = [p for p in SMALL if any(n.layer.has_state for n in _network(p, "alexeyab").nodes)]
+RECURRENT = [p for p in SMALL if any(n.layer.has_state for n in compile_small(p, "alexeyab").nodes)]
 
 
 @pytest.mark.parametrize("path", RECURRENT, ids=lambda p: p.stem)
 def test_stateful_layer_keeps_state_until_reset_and_never_saves_it(path: Path) -> None:
-    network = _network(path, "alexeyab")
+    network = compile_small(path, "alexeyab")
     model = darkparse.build(network, initialize=True).eval()
     keys = set(model.state_dict())
     x, other = _input(network), _input(network, seed=1)
@@ -324,7 +313,7 @@ def test_stateful_layer_keeps_state_until_reset_and_never_saves_it(path: Path) -
 
 @pytest.mark.parametrize("path", RECURRENT, ids=lambda p: p.stem)
 def test_stateful_layer_state_follows_copy_and_dtype(path: Path) -> None:
-    network = _network(path, "alexeyab")
+    network = compile_small(path, "alexeyab")
     model = darkparse.build(network, initialize=True).eval()
     x = _input(network)
     with torch.inference_mode():
@@ -348,7 +337,7 @@ def _fresh(model: darkparse.Darknet, x: torch.Tensor) -> torch.Tensor:
 
 
 def test_history_holds_last_inputs_newest_first() -> None:
-    network = _network(DATA / "kinds" / "history.cfg", "alexeyab")
+    network = compile_small(DATA / "kinds" / "history.cfg", "alexeyab")
     model = darkparse.build(network, initialize=True).eval()
     frames = [_input(network, seed=s) for s in range(4)]
     with torch.inference_mode():
@@ -360,7 +349,7 @@ def test_history_holds_last_inputs_newest_first() -> None:
 
 def test_conv_lstm_bottleneck_precedes_gates() -> None:
     """conv_lstm_layer.c forward_conv_lstm_layer_gpu, written out; Darknet's CPU code asserts here."""
-    network = _network(DATA / "kinds" / "conv_lstm_bottleneck.cfg", "alexeyab")
+    network = compile_small(DATA / "kinds" / "conv_lstm_bottleneck.cfg", "alexeyab")
     model = darkparse.build(network, initialize=True).eval()
     cell: Any = model.layers[0].cell
     x = _input(network)
@@ -379,7 +368,7 @@ def test_conv_lstm_bottleneck_precedes_gates() -> None:
 
 
 def test_tree_softmax_sums_to_one_per_group() -> None:
-    network = _network(DATA / "kinds" / "softmax_tree.cfg", "pjreddie")
+    network = compile_small(DATA / "kinds" / "softmax_tree.cfg", "pjreddie")
     with torch.inference_mode():
         out = darkparse.build(network, initialize=True).eval()(_input(network))
     assert isinstance(out, torch.Tensor)
@@ -419,7 +408,7 @@ def test_xnor_convolution_computes_with_signs() -> None:
     """Each output is a sum of plus or minus one, times the mean magnitude of its filter; around the map lies -1."""
     from torch.nn import functional as F
 
-    network = _network(DATA / "kinds" / "xnor.cfg", "alexeyab")
+    network = compile_small(DATA / "kinds" / "xnor.cfg", "alexeyab")
     model = darkparse.build(network, initialize=True).eval()
     with torch.inference_mode():
         before, _ = model.layer_outputs(_input(network))

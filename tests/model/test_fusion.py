@@ -12,7 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import darkparse
 from darkparse.model.optimize.fusion import Norm
-from tests.layers.test_kinds import SMALL, _dialect_of
+from tests.layers.small_networks import SMALL, choose_dialect
 
 NORMED = [
     path
@@ -24,7 +24,7 @@ NORMED = [
 @pytest.mark.parametrize("path", NORMED, ids=lambda path: path.stem)
 def test_fuse_computes_same_outputs(path: Path) -> None:
     torch.manual_seed(0)
-    model = darkparse.load(path, dialect=_dialect_of(path)).double()
+    model = darkparse.load(path, dialect=choose_dialect(path)).double()
     for module in model.modules():
         if isinstance(module, Norm):
             torch.nn.init.uniform_(module.running_var, 0.5, 2)

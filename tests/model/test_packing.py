@@ -17,7 +17,7 @@ from darkparse.model.optimize import winograd
 from darkparse.model.optimize.fusion import Norm
 from darkparse.model.optimize.optimizer import make_optimized
 from darkparse.model.optimize.packing import PackedConvolution, can_pack
-from tests.layers.test_kinds import SMALL, _dialect_of
+from tests.layers.small_networks import SMALL, choose_dialect
 
 needs_onednn = pytest.mark.skipif(
     not torch.backends.mkldnn.is_available(), reason="needs torch with oneDNN, as its x86 builds are"
@@ -50,7 +50,7 @@ def assert_same_layers(model: darkparse.Darknet, other: darkparse.Darknet, x: to
 @needs_onednn
 @pytest.mark.parametrize("path", SMALL, ids=lambda path: path.stem)
 def test_optimize_computes_same_outputs(path: Path) -> None:
-    model = trained(path, _dialect_of(path))
+    model = trained(path, choose_dialect(path))
     x = torch.rand(2, *model.network.input_shape.tensor)
     assert_same_layers(model, darkparse.optimize(model), x)
 

@@ -11,11 +11,10 @@ import darkparse
 from darkparse.cli.main import darkparse as darkparse_command
 from darkparse.diagnostics.source import Source
 from darkparse.layers.convolutional import Convolutional
-from darkparse.layers.dialect import DIALECTS
 from darkparse.layers.yolo_heads import GaussianYolo, Yolo
 from darkparse.network.io.cfg import format_section
-from tests.conftest import DATA, needs_shared, original_cfgs, shipped_cfgs
-from tests.layers.test_kinds import SMALL
+from tests.conftest import DATA, needs_shared, original_params, shipped_cfgs
+from tests.layers.small_networks import SMALL, compile_small, find_distinct_dialects
 
 
 def facts(network: darkparse.Network) -> object:
@@ -30,15 +29,15 @@ def unprinted(network: darkparse.Network) -> str:
     return "".join([format_section(network.net, None, network.dialect), *layers])
 
 
-@pytest.mark.parametrize("dialect", [name for name, dialect in DIALECTS.items() if not dialect.strict_parser])
 @pytest.mark.parametrize(
     "path", [*SMALL, *(pytest.param(path, marks=pytest.mark.slow) for path in shipped_cfgs())], ids=lambda p: p.stem
 )
-def test_to_cfg_and_to_yaml_round_trip(path: Path, dialect: str) -> None:
-    network = darkparse.compile(path, dialect=dialect)
-    assert facts(darkparse.compile(darkparse.to_cfg(network), dialect=dialect)) == facts(network)
-    assert facts(darkparse.compile(unprinted(network), dialect=dialect)) == facts(network)
-    assert facts(darkparse.from_yaml(darkparse.to_yaml(network))) == facts(network)
+def test_to_cfg_and_to_yaml_round_trip(path: Path) -> None:
+    for dialect in find_distinct_dialects(path):
+        network = compile_small(path, dialect)
+        assert facts(darkparse.compile(darkparse.to_cfg(network), dialect=dialect)) == facts(network)
+        assert facts(darkparse.compile(unprinted(network), dialect=dialect)) == facts(network)
+        assert facts(darkparse.from_yaml(darkparse.to_yaml(network))) == facts(network)
 
 
 def test_to_cfg_keeps_side_file_in_directory_with_spaces(tmp_path: Path) -> None:
@@ -56,8 +55,7 @@ def test_to_cfg_keeps_side_file_in_directory_with_spaces(tmp_path: Path) -> None
 
 
 @needs_shared
-@pytest.mark.slow
-@pytest.mark.parametrize("path", original_cfgs(), ids=lambda path: f"{path.parent.name}-{path.stem}")
+@pytest.mark.parametrize("path", original_params())
 def test_original_cfg_round_trips(path: Path) -> None:
     network = darkparse.compile(path)
     assert facts(darkparse.compile(darkparse.read(darkparse.to_cfg(network)))) == facts(network)

@@ -12,6 +12,12 @@ import numpy as np
 import darkparse
 from tests.conftest import SHARED
 from tests.model.reference.parameters import write_weights
+from tests.model.test_reference import NUMBERS
+
+UNITS = [
+    name for name in NUMBERS if name.startswith("alexeyab/") or name.replace("pjreddie", "alexeyab") not in NUMBERS
+]
+"""Small networks with their dialect, each once: the graph of a unit differs little between dialects."""
 
 MAX_SMALL = 3_000_000
 """Number of weights from which a network is large."""

@@ -59,6 +59,7 @@ def test_page_code_gives_the_detectors_boxes(tmp_path: Path, monkeypatch: pytest
 
 
 @needs_shared
+@pytest.mark.slow
 @pytest.mark.parametrize("dialect", ["alexeyab", "pjreddie"])
 def test_page_code_gives_the_detectors_boxes_on_photographs(
     dialect: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

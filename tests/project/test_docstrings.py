@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterable, Iterator
 
 import pytest
 
-from tests.conftest import ROOT
+from tests.project.source_files import FILES, get_relative_path, list_nodes
 
 VERBS = """
 Accept Add Allocate Append Apply Arrange Assign Average Bind Block Blur Build Call Change Check Choose Clear Clip
@@ -23,12 +22,11 @@ Transform Update Warn Wire Wrap Write Yield
 """
 """First words of function docstrings. Add a verb here if no other one fits."""
 PROPERTIES = {"property", "cached_property"}
-FILES = sorted((ROOT / "darkparse").rglob("*.py"))
 
 
-def iterate_docstrings(tree: ast.AST) -> Iterator[tuple[ast.FunctionDef | ast.AsyncFunctionDef, str]]:
+def iterate_docstrings(nodes: Iterable[ast.AST]) -> Iterator[tuple[ast.FunctionDef | ast.AsyncFunctionDef, str]]:
     """Yield each function that has a docstring, and the docstring."""
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and (docstring := ast.get_docstring(node)):
             yield node, docstring
 
@@ -38,23 +36,19 @@ def is_property(function: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
     return any(isinstance(name, ast.Name) and name.id in PROPERTIES for name in function.decorator_list)
 
 
-def find_wrong_starts(source: str) -> list[str]:
+def find_wrong_starts(nodes: Iterable[ast.AST]) -> list[str]:
     """Return the line and the first word of each docstring that does not start as it should."""
     wrong = []
-    for function, docstring in iterate_docstrings(ast.parse(source)):
+    for function, docstring in iterate_docstrings(nodes):
         word = docstring.split()[0].strip(".,:;")
         if (word in ("Return", "Returns")) if is_property(function) else (word not in VERBS.split()):
             wrong.append(f"line {function.lineno}, {function.name}: {word}")
     return wrong
 
 
-def name_file(path: Path) -> str:
-    return path.relative_to(ROOT / "darkparse").as_posix()
-
-
-@pytest.mark.parametrize("path", FILES, ids=name_file)
-def test_function_docstrings_start_with_a_verb(path: Path) -> None:
-    assert find_wrong_starts(path.read_text("utf-8")) == []
+def test_function_docstrings_start_with_a_verb() -> None:
+    wrong = [f"{get_relative_path(path)}, {start}" for path in FILES for start in find_wrong_starts(list_nodes(path))]
+    assert not wrong, "\n".join(wrong)
 
 
 @pytest.mark.parametrize(
@@ -67,4 +61,4 @@ def test_function_docstrings_start_with_a_verb(path: Path) -> None:
     ],
 )
 def test_wrong_start_of_docstring_is_found(source: str, num_wrong: int) -> None:
-    assert len(find_wrong_starts(source)) == num_wrong
+    assert len(find_wrong_starts(ast.walk(ast.parse(source)))) == num_wrong

@@ -18,8 +18,8 @@ import grimp
 import pytest
 
 from tests.conftest import ROOT
+from tests.project.source_files import parse
 
-PACKAGE = ROOT / "darkparse"
 HEAVY = {"torch", "numpy", "lark", "rich", "yaml", "graphviz", "onnxruntime", "openvino", "pygls", "importlib.metadata"}
 """Libraries that take long to import."""
 LAZY = ("darkparse.cli", "darkparse.onnx", "darkparse.detect.engines")
@@ -60,7 +60,7 @@ def imports_of(module: str) -> tuple[frozenset[str], frozenset[str]]:
         for child in ast.iter_child_nodes(node):
             visit(child, names)
 
-    visit(ast.parse(path_of(module).read_text("utf-8")), top)
+    visit(parse(path_of(module)), top)
     return frozenset(top), frozenset(inside)
 
 
@@ -99,12 +99,11 @@ def test_modules_have_no_import_cycle() -> None:
         pytest.fail(f"these import each other: {' ← '.join(problem.args[1])}")
 
 
-@pytest.mark.parametrize("module", [module for module in MODULES if module not in ENTRY])
-def test_import_in_function_is_needed(module: str) -> None:
-    inside = imports_of(module)[1] & set(MODULES)
-    assert not inside or module.startswith(LAZY), f"{module} imports {sorted(inside)} inside a function"
-    needless = sorted(name for name in inside if loads(name) <= loads(module))
-    assert not needless, f"{module}: move to the top of the file: {needless}"
+def test_imports_in_functions_are_needed() -> None:
+    own = {module: imports_of(module)[1] & set(MODULES) for module in MODULES if module not in ENTRY}
+    assert {module: names for module, names in own.items() if names and not module.startswith(LAZY)} == {}
+    to_move = {module: [name for name in names if loads(name) <= loads(module)] for module, names in own.items()}
+    assert {module: names for module, names in to_move.items() if names} == {}, "move to the top of the file"
 
 
 @pytest.mark.parametrize("package", [name for name in MODULES if exports(name)])

@@ -5,13 +5,12 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 import click
 import pytest
 
 from darkparse.cli.main import COMMANDS, darkparse
-from tests.conftest import ROOT
+from tests.project.source_files import FILES, get_relative_path, parse
 
 PHRASES = r"""
 said of|what there is|so many|as it stands|(?<!instead )of its own|the one\b|in one word|goes? on\b
@@ -23,7 +22,6 @@ dots an inch|of all chance|reference leads|by evidence|remembers? what|what came
 out of its wrappers|what it is to|comes from beyond|anything of its size|choose of|broken run
 """
 FORBIDDEN = re.compile(rf"\b({'|'.join(PHRASES.strip().splitlines())})")
-FILES = sorted((ROOT / "darkparse").rglob("*.py"))
 
 
 def iterate_texts(tree: ast.AST) -> Iterator[tuple[int, str]]:
@@ -46,14 +44,13 @@ def find_phrases(text: str) -> list[str]:
     return [match[0] for match in FORBIDDEN.finditer(" ".join(text.split()))]
 
 
-def name_file(path: Path) -> str:
-    return path.relative_to(ROOT / "darkparse").as_posix()
-
-
-@pytest.mark.parametrize("path", FILES, ids=name_file)
-def test_docstrings_and_messages_contain_no_forbidden_phrase(path: Path) -> None:
-    texts = iterate_texts(ast.parse(path.read_text("utf-8")))
-    phrases = [f"{path}:{line}: {phrase}" for line, text in texts for phrase in find_phrases(text)]
+def test_docstrings_and_messages_contain_no_forbidden_phrase() -> None:
+    phrases = [
+        f"{get_relative_path(path)}:{line}: {phrase}"
+        for path in FILES
+        for line, text in iterate_texts(parse(path))
+        for phrase in find_phrases(text)
+    ]
     assert not phrases, "\n".join(phrases)
 
 

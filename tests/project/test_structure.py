@@ -6,24 +6,18 @@ import ast
 import re
 from pathlib import Path
 
-import pytest
-
 from darkparse.layers import DIALECTS, REGISTRY
-from tests.conftest import ROOT
-
-PACKAGE = ROOT / "darkparse"
-FILES = sorted(PACKAGE.rglob("*.py"))
+from tests.project.source_files import FILES, get_relative_path, list_nodes
 
 
-def _name_of(path: Path) -> str:
-    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+def _find_nested_conditionals(path: Path) -> set[int]:
+    outer = [node for node in list_nodes(path) if isinstance(node, ast.IfExp)]
+    return {node.lineno for one in outer for node in ast.walk(one) if isinstance(node, ast.IfExp) and node is not one}
 
 
-@pytest.mark.parametrize("path", [path for path in FILES if path.parts[-2] not in ("views", "layers")], ids=_name_of)
-def test_file_has_no_nested_conditional_expression(path: Path) -> None:
-    outer = [node for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.IfExp)]
-    inner = {node.lineno for one in outer for node in ast.walk(one) if isinstance(node, ast.IfExp) and node is not one}
-    assert not inner, f"{path.relative_to(ROOT)}, lines {sorted(inner)}"
+def test_files_have_no_nested_conditional_expression() -> None:
+    files = [path for path in FILES if path.parts[-2] not in ("views", "layers")]
+    assert {get_relative_path(path): lines for path in files if (lines := _find_nested_conditionals(path))} == {}
 
 
 def test_files_have_at_most_400_lines() -> None:
@@ -34,29 +28,25 @@ CONVOLUTIONS = {"network/analysis/bottleneck.py"}
 """Files whose very subject is convolutions."""
 FAMILIES = {cls.__module__ for cls in REGISTRY.values() if cls.__module__.startswith("darkparse.layers.")}
 FORKS = re.compile("|".join((*DIALECTS, *(name.upper() for name in DIALECTS))), re.IGNORECASE)
-OUTSIDE = [path for path in sorted(PACKAGE.rglob("*.py")) if path.relative_to(PACKAGE).parts[0] != "layers"]
 
 
-def _relative(path: Path) -> str:
-    return path.relative_to(PACKAGE).as_posix()
+def _find_imports(path: Path) -> set[str]:
+    imports = [node for node in list_nodes(path) if isinstance(node, ast.ImportFrom)]
+    return {node.module or "" for node in imports} | {f"{n.module}.{a.name}" for n in imports for a in n.names}
 
 
-@pytest.mark.parametrize("path", OUTSIDE, ids=_relative)
-def test_module_outside_layers_imports_no_kind(path: Path) -> None:
-    imports = [node for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.ImportFrom)]
-    modules = {node.module or "" for node in imports} | {f"{n.module}.{a.name}" for n in imports for a in n.names}
-    if _relative(path) not in CONVOLUTIONS:
-        assert not modules & FAMILIES, f"{path.relative_to(ROOT)} imports {sorted(modules & FAMILIES)}"
+def test_modules_outside_layers_import_no_kind() -> None:
+    names = {get_relative_path(path): path for path in FILES}
+    outside = {name for name in names if not name.startswith("layers/")} - CONVOLUTIONS
+    assert {name: kinds for name in outside if (kinds := _find_imports(names[name]) & FAMILIES)} == {}
 
 
-def _names_of_forks(tree: ast.Module) -> list[str]:
+def _names_of_forks(nodes: tuple[ast.AST, ...]) -> list[str]:
     """Every place of a fork's name but in `dialect=` and in texts for people, which have more than one word."""
-    allowed = [
-        keyword.value for node in ast.walk(tree) for keyword in _keywords(node) if keyword.arg in ("dialect", "fork")
-    ]
+    allowed = {id(keyword.value) for node in nodes for keyword in _keywords(node) if keyword.arg in ("dialect", "fork")}
     found = []
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node not in allowed:
+    for node in nodes:
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in allowed:
             word = node.value
         else:
             word = str(getattr(node, "id", getattr(node, "attr", getattr(node, "arg", ""))))
@@ -69,13 +59,13 @@ def _keywords(node: ast.AST) -> list[ast.keyword]:
     return node.keywords if isinstance(node, ast.Call) else []
 
 
-@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=_relative)
-def test_module_names_no_fork(path: Path) -> None:
-    if _relative(path) in ("layers/dialect.py", "layers/__init__.py"):
-        return
-    tree = ast.parse(path.read_text("utf-8"))
-    assert not _names_of_forks(tree), f"{path.relative_to(ROOT)}: {', '.join(_names_of_forks(tree))}"
-    names = [ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Compare)]
-    # `compile` and `causes` ask whether two dialects are one and the same, whichever they are.
-    compared = [text for text in names if re.search(r"dialect\.name (==|!=|in|not in) ['\"(\[{]", text)]
-    assert not compared, f"{path.relative_to(ROOT)}: {compared}"
+def _find_compared_names(nodes: tuple[ast.AST, ...]) -> list[str]:
+    """Return comparisons with a dialect's name, but those of two dialects, whichever they are."""
+    comparisons = [ast.unparse(node) for node in nodes if isinstance(node, ast.Compare)]
+    return [text for text in comparisons if re.search(r"dialect\.name (==|!=|in|not in) ['\"(\[{]", text)]
+
+
+def test_modules_name_no_fork() -> None:
+    files = [path for path in FILES if get_relative_path(path) not in ("layers/dialect.py", "layers/__init__.py")]
+    found = {path: [*_names_of_forks(list_nodes(path)), *_find_compared_names(list_nodes(path))] for path in files}
+    assert {get_relative_path(path): places for path, places in found.items() if places} == {}

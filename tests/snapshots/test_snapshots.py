@@ -35,8 +35,13 @@ def snapshot(path: Path, text: str) -> dict[tuple[str, str], str]:
     return {(line.dialect, line.aspect): line.value for line in case_lines(Case("x", path), with_text=True)}
 
 
-def test_snapshot_twice_gives_equal_lines(tmp_path: Path) -> None:
-    first, second = (snapshot(tmp_path / "x.cfg", CFG) for _ in range(2))
+@pytest.fixture(scope="module")
+def before(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], str]:
+    return snapshot(tmp_path_factory.mktemp("before") / "x.cfg", CFG)
+
+
+def test_snapshot_twice_gives_equal_lines(before: dict[tuple[str, str], str], tmp_path: Path) -> None:
+    first, second = before, snapshot(tmp_path / "x.cfg", CFG)
     assert first == second
     for dialect in ("pjreddie", "alexeyab"):
         assert {aspect for of, aspect in first if of == dialect} == {
@@ -56,9 +61,9 @@ def test_snapshot_twice_gives_equal_lines(tmp_path: Path) -> None:
     ],
 )
 def test_snapshot_of_changed_cfg_differs_in_expected_aspects(
-    old: str, new: str, aspects: set[str], tmp_path: Path
+    old: str, new: str, aspects: set[str], before: dict[tuple[str, str], str], tmp_path: Path
 ) -> None:
-    before, after = (snapshot(tmp_path / "x.cfg", text) for text in (CFG, CFG.replace(old, new)))
+    after = snapshot(tmp_path / "x.cfg", CFG.replace(old, new))
     assert aspects <= {aspect for (dialect, aspect), value in before.items() if after[dialect, aspect] != value}
 
 

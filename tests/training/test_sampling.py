@@ -86,6 +86,7 @@ def test_sample_joins_images_in_half_of_the_draws(
 ) -> None:
     dataset, list_ = _detection(tmp_path, Augmentation(mosaic=mosaic, mixup=mixup))
     monkeypatch.setattr(dataset, "_render", lambda *_: np.float32(0))  # only the choices are of interest
+    monkeypatch.setattr(dataset, "_read_labels", lambda _: [])
     random, counts = create_generator(1), []
     for _ in range(DRAWS):
         before = list_.count

@@ -115,7 +115,7 @@ def describe(value: Any) -> str:
     )
 
 
-@pytest.mark.parametrize("net", NETS)
+@pytest.mark.parametrize("net", [pytest.param("sgd", marks=pytest.mark.slow), "adam", "ema"])
 def test_state_mutants_are_refused(own: Path, net: str) -> None:
     run = begin(own, net, batches=2)
     list(run)

@@ -55,7 +55,14 @@ def same(one: darkparse.Darknet, other: darkparse.Darknet) -> bool:
     return all(torch.equal(a, b) for a, b in pairs)
 
 
-@pytest.mark.parametrize("net", ["", "adam=1\nlearning_rate=0.001", "ema_alpha=0.9"])
+@pytest.mark.parametrize(
+    "net",
+    [
+        "",
+        pytest.param("adam=1\nlearning_rate=0.001", marks=pytest.mark.slow),
+        pytest.param("ema_alpha=0.9", marks=pytest.mark.slow),
+    ],
+)
 def test_resumed_trainer_repeats_steps_of_uninterrupted_run(own: Path, tmp_path: Path, net: str) -> None:
     path = cfg(tmp_path, net=net)
     whole = trainer(own, path, batches=7)
@@ -388,7 +395,13 @@ def test_interrupted_update_saves_nothing(own: Path, tmp_path: Path, monkeypatch
     assert _saved(one) == 2  # by savelast
 
 
-@pytest.mark.parametrize("file", ["small_4.weights", "small_final.weights", "small_last.weights", "small_last.state"])
+@pytest.mark.parametrize(
+    "file",
+    [
+        *(pytest.param(f"small_{name}.weights", marks=pytest.mark.slow) for name in ("4", "final", "last")),
+        "small_last.state",
+    ],
+)
 def test_resume_after_full_disk_writes_every_due_file(
     own: Path, tmp_path: Path, file: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -414,7 +427,7 @@ def test_resume_after_full_disk_writes_every_due_file(
     assert {path.name: path.read_bytes() for path in (tmp_path / "backup").glob("*.weights")} == files
 
 
-@pytest.mark.parametrize("batch", [6, 8])
+@pytest.mark.parametrize("batch", [6, pytest.param(8, marks=pytest.mark.slow)])
 def test_failed_measurement_is_repeated_on_resume(
     own: Path, tmp_path: Path, batch: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -22,7 +22,7 @@ from darkparse.network.compile_options import CompileOptions
 from darkparse.transform import SelectClasses, apply, count_classes
 from darkparse.weights import LazyArray, LoadedArrays, read
 from darkparse.weights.layout import get_tensors
-from tests.conftest import ROOT, needs_shared, original_cfgs, shipped_cfgs
+from tests.conftest import ROOT, needs_shared, original_params, shipped_cfgs
 
 SHAPES = ROOT / "cfgs" / "shapes" / "shapes.weights"
 NET = "[net]\nwidth=16\nheight=16\nchannels=3\n"
@@ -78,14 +78,19 @@ def check_every_selection(path: Path) -> None:
     }
 
 
-@pytest.mark.parametrize("path", shipped_cfgs(), ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(path, id=path.stem, marks=() if path.stem in ("yolov3-tiny", "shapes") else pytest.mark.slow)
+        for path in shipped_cfgs()
+    ],
+)
 def test_select_classes_all_of_a_shipped_cfg_changes_nothing(path: Path) -> None:
     check_every_selection(path)
 
 
 @needs_shared
-@pytest.mark.slow
-@pytest.mark.parametrize("path", original_cfgs(), ids=lambda path: f"{path.parent.name}-{path.stem}")
+@pytest.mark.parametrize("path", original_params())
 def test_select_classes_all_of_an_original_cfg_changes_nothing(path: Path) -> None:
     check_every_selection(path)
 

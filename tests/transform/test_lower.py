@@ -300,7 +300,13 @@ def test_read_checkpoint_with_numpy_values_creates_none(tmp_path: Path, monkeypa
 
 
 @pytest.mark.parametrize("engine", [name for name in ENGINES if name != "torch" and find_spec(name)])
-@pytest.mark.parametrize("name", ["yolor-three-heads", "weighted-shortcut", "mobile-small"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "mobile-small",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("yolor-three-heads", "weighted-shortcut")),
+    ],
+)
 def test_lowered_network_detects_the_same_on_every_engine(name: str, engine: str, tmp_path: Path) -> None:
     _, meta = load_case(name)
     network, arrays = darkparse.lower(FOLDER / f"{name}.cfg", save_state(tmp_path / "x.pt", make_state(name, meta)))

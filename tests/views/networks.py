@@ -1,30 +1,26 @@
-"""Networks for the diagram tests: a few by default, and all original cfgs if slow tests run."""
+"""Networks for the diagram tests: a few in fast tests, and the original cfgs in slow ones."""
 
 from __future__ import annotations
 
 import pytest
 from _pytest.mark import ParameterSet
 
-from tests.conftest import original_cfgs, shipped_cfgs
+from tests.conftest import original_params, shipped_cfgs
 
-TELLING = (
-    "efficientnet_b0",
-    "densenet201",
-    "resnet152_trident",
-    "yolov4-sam-mish-csp-reorg-bfm",
-    "yolov7",
-    "rnn",
-    "yolov4-p6",
-)
-"""Original cfgs with special features: gates, growing and shared blocks, many columns, and vectors."""
+TELLING = ("alexeyab-efficientnet_b0", "alexeyab-rnn")
+"""Original cfgs with special features: gates, many columns, and vectors."""
+REPEATING = ("darknet53", "yolov1-paper", "yolov4-tiny")
+"""Shipped cfgs whose features the others have too."""
 
 
 def _params() -> list[ParameterSet]:
-    params = [pytest.param(path, id=path.stem) for path in shipped_cfgs() if path.stem != "yolov4-tiny"]
-    for path in original_cfgs():
-        marks = () if path.stem in TELLING and path.parent.name == "alexeyab" else (pytest.mark.slow,)
-        params.append(pytest.param(path, id=f"{path.parent.name}-{path.stem}", marks=marks))
-    return params
+    shipped = [
+        pytest.param(path, id=path.stem, marks=[pytest.mark.slow] * (path.stem in REPEATING)) for path in shipped_cfgs()
+    ]
+    originals = [
+        pytest.param(*param.values, id=param.id) if param.id in TELLING else param for param in original_params()
+    ]
+    return [*shipped, *originals]
 
 
 CFGS = _params()

@@ -20,7 +20,7 @@ from darkparse.views.diagram.font_metrics import text_width
 from darkparse.views.diagram.layout.page import Direction
 from darkparse.views.diagram.overview.boxes import FONT, MIN_TICK, PADDING, Band, StageBox
 from darkparse.views.diagram.overview.content import Overview, build_overview
-from tests.conftest import needs_shared, original_cfgs, shipped_cfgs
+from tests.conftest import needs_shared, original_cfgs, original_params, shipped_cfgs
 from tests.views.networks import CFGS
 from tests.views.svg import SVG, texts
 
@@ -312,8 +312,7 @@ def test_without_title_only_the_legend_is_left(detail: str) -> None:
 
 
 @needs_shared
-@pytest.mark.slow
-@pytest.mark.parametrize("path", [pytest.param(path, id=f"{path.parent.name}-{path.stem}") for path in original_cfgs()])
+@pytest.mark.parametrize("path", original_params())
 def test_stages_of_any_network_have_a_block_and_a_scale(path: Path) -> None:
     overview = build_overview(darkparse.compile(path))
     model = build_diagram(darkparse.compile(path))

@@ -144,7 +144,7 @@ def test_draw_dpi_scales_png() -> None:
     def width(dpi: float) -> int:
         return int.from_bytes(darkparse.draw(network, dpi=dpi).data("png")[16:20], "big")
 
-    assert width(192) == pytest.approx(2 * width(96), rel=0.01)
+    assert width(96) == pytest.approx(2 * width(48), rel=0.01)
 
 
 def test_draw_too_large_png_raises() -> None:
