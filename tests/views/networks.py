@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from functools import cache
+from pathlib import Path
+
 import pytest
 from _pytest.mark import ParameterSet
 
+import darkparse
 from tests.conftest import original_params, shipped_cfgs
 
 TELLING = ("alexeyab-efficientnet_b0", "alexeyab-rnn")
@@ -25,3 +29,9 @@ def _params() -> list[ParameterSet]:
 
 CFGS = _params()
 """Paths of the cfgs as test parameters."""
+
+
+@cache
+def compile_once(cfg: Path | str) -> darkparse.Network:
+    """Return the network of a cfg, compiled once for all tests of a process."""
+    return darkparse.compile(cfg)

@@ -7,6 +7,7 @@ from pathlib import Path
 import darkparse
 from darkparse.network.diff import diff_networks
 from darkparse.views.diagram.marks import Mark, build_marks, summary_lines
+from tests.views.networks import compile_once
 
 TEXT = """[net]
 width=32
@@ -61,7 +62,7 @@ def test_label_of_differing_layer_names_hidden_options() -> None:
 
 
 def test_summary_line_counts_layers_and_costs() -> None:
-    diff = diff_networks(darkparse.compile("yolov3"), darkparse.compile("yolov4"))
+    diff = diff_networks(compile_once("yolov3"), compile_once("yolov4"))
     assert summary_lines(diff, build_marks(diff)) == (
         "Against yolov4: 15 layers differ, 70 layers only here, 125 layers only there; −2.41M parameters, +12.3 GFLOPs",
         "Against yolov3: 15 layers differ, 125 layers only here, 70 layers only there; +2.41M parameters, −12.3 GFLOPs",

@@ -17,7 +17,7 @@ from darkparse.network.analysis.summary import summarize_network
 from darkparse.views.formatting.summary import fact_lines
 from tests.conftest import needs_shared, original_cfgs
 from tests.timing import measure_cpu_seconds
-from tests.views.networks import CFGS
+from tests.views.networks import CFGS, compile_once
 
 
 def _shared(name: str) -> Network:
@@ -33,7 +33,7 @@ def _shared(name: str) -> Network:
     ],
 )
 def test_find_repeats_of_known_networks(name: str, repeats: list[tuple[int, int, int]]) -> None:
-    assert [(r.first, r.period, r.count) for r in find_repeats(darkparse.compile(name))] == repeats
+    assert [(r.first, r.period, r.count) for r in find_repeats(compile_once(name))] == repeats
 
 
 def test_find_repeats_folds_layers_joined_by_route() -> None:
@@ -60,7 +60,7 @@ def test_find_repeats_of_dense_blocks_grow() -> None:
 def test_repeated_copies_are_alike_and_closed(path: Path) -> None:
     """The conditions of folding, stated again:
     equal work in every copy, and no reader but where the picture shows it: a copy's last layer on its own card."""
-    network = darkparse.compile(path)
+    network = compile_once(path)
     runs = [run.layers for run in find_scale_runs(network)]
     taken: set[int] = set()
     inside = {i for b in network.bottlenecks for i in range(b.first + 1, b.last + 1)}
@@ -83,7 +83,7 @@ def test_repeated_copies_are_alike_and_closed(path: Path) -> None:
 
 @pytest.mark.parametrize("path", CFGS)
 def test_scale_runs_contain_every_layer_once(path: Path) -> None:
-    network = darkparse.compile(path)
+    network = compile_once(path)
     runs = find_scale_runs(network)
     assert [i for run in runs for i in run.layers] == list(range(len(network.nodes)))
     assert all(a.size != b.size for a, b in pairwise(runs))
@@ -94,7 +94,7 @@ def test_scale_runs_contain_every_layer_once(path: Path) -> None:
     [("yolov1", 7, 9, 0), ("yolov3", 34, 34, 3), ("yolov4", 30, 63, 3), ("yolov2", 7, 7, 1)],
 )
 def test_pointwise_stats_of_known_networks(name: str, reducing: int, total: int, projecting: int) -> None:
-    facts = summarize_network(darkparse.compile(name)).pointwise
+    facts = summarize_network(compile_once(name)).pointwise
     assert (len(facts.reducing), facts.total, len(facts.projecting)) == (reducing, total, projecting)
 
 
@@ -111,7 +111,7 @@ def test_pointwise_stats_of_yolov1_name_not_reducing() -> None:
     ],
 )
 def test_bottleneck_stats_of_known_networks(name: str, saving: int, weights: int, macs: int, costing: int) -> None:
-    (savings,) = summarize_network(darkparse.compile(name)).bottlenecks
+    (savings,) = summarize_network(compile_once(name)).bottlenecks
     assert (savings.form, len(savings.saving), savings.weights, savings.macs, len(savings.costing)) == (
         "pair",
         saving,
@@ -153,7 +153,7 @@ def test_downsampling_that_rounds_is_not_halving(side: int, halves: bool) -> Non
 
 
 def test_summary_of_layer_range_covers_only_these() -> None:
-    network = darkparse.compile("yolov3")
+    network = compile_once("yolov3")
     facts = summarize_network(network, range(30, 80))
     assert facts.downsampling is not None
     assert (facts.downsampling.before, facts.downsampling.after, facts.downsampling.layers) == (

@@ -19,7 +19,7 @@ from darkparse.views.diagram.layout.passes import arrange
 from darkparse.views.diagram.layout.routing import Point
 from darkparse.views.diagram.title import LEGEND_FONT, TextBox, notes_box, title_box
 from tests.conftest import needs_shared, original_cfgs, shipped_cfgs
-from tests.views.networks import CFGS
+from tests.views.networks import CFGS, compile_once
 
 Layout = Direction | Literal["narrow"]
 LAYOUTS: tuple[Layout, ...] = ("TB", "LR", "narrow")
@@ -28,7 +28,7 @@ LAYOUTS: tuple[Layout, ...] = ("TB", "LR", "narrow")
 @cache
 def _page(path: Path, layout: Layout) -> Page:
     direction: Direction = "TB" if layout == "narrow" else layout
-    return arrange(build_diagram(darkparse.compile(path)), direction=direction, narrow=layout == "narrow")
+    return arrange(build_diagram(compile_once(path)), direction=direction, narrow=layout == "narrow")
 
 
 @pytest.mark.parametrize("direction", LAYOUTS)
@@ -78,7 +78,7 @@ def _cross(a: tuple[Point, Point], b: tuple[Point, Point]) -> bool:
 
 @pytest.mark.parametrize("name", ["yolov1", "yolov2"])
 def test_page_of_one_column_has_head_below(name: str) -> None:
-    page = arrange(build_diagram(darkparse.compile(name)))
+    page = arrange(build_diagram(compile_once(name)))
     (head,), last = page.heads, page.cards[-1]
     assert head.y > last.bottom
     assert head.x + head.width / 2 == last.x + last.width / 2
@@ -117,7 +117,7 @@ def test_page_labels_overlap_nothing(path: Path, direction: Layout) -> None:
 
 def test_page_labels_name_reused_map_at_both_ends() -> None:
     """A repeated block is read at the last layer of its last copy."""
-    page = arrange(build_diagram(darkparse.compile("yolov3")))
+    page = arrange(build_diagram(compile_once("yolov3")))
     found = {(label.text, route.link.target) for label, route in page.labels if route.link.kind == "reused"}
     assert found == {("L61 · 38×38×512", 86), ("L61", 86), ("L36 · 76×76×256", 98), ("L36", 98)}
 
@@ -171,7 +171,7 @@ def test_page_of_long_chain_uses_several_columns() -> None:
 
 @pytest.mark.parametrize(("name", "columns"), [("yolov1", 1), ("yolov3", 2), ("yolov3-tiny", 2)])
 def test_page_columns_follow_scales(name: str, columns: int) -> None:
-    page = arrange(build_diagram(darkparse.compile(name)))
+    page = arrange(build_diagram(compile_once(name)))
     assert len({box.column for box in page.cards}) == columns
 
 
@@ -197,13 +197,13 @@ def test_page_of_compact_columns_has_equal_gaps() -> None:
     ("name", "columns"), [("yolov1", 1), ("yolov2", 1), ("yolov3", 2), ("yolov4", 3), ("yolov3-tiny", 2)]
 )
 def test_compute_places_uses_expected_columns(name: str, columns: int) -> None:
-    places = compute_places(build_diagram(darkparse.compile(name)).cards)
+    places = compute_places(build_diagram(compile_once(name)).cards)
     assert len({column for column, _ in places}) == columns
 
 
 def test_compute_places_of_yolov3_forms_a_u() -> None:
     """Down to the smallest map, then up again beside the maps of the same size."""
-    assert compute_places(build_diagram(darkparse.compile("yolov3")).cards) == [
+    assert compute_places(build_diagram(compile_once("yolov3")).cards) == [
         (0, 0),
         (0, 1),
         (0, 2),
@@ -226,7 +226,7 @@ def test_page_cards_of_one_scale_are_aligned_where_text_is_legible() -> None:
 
 def test_title_and_legend_use_page_width() -> None:
     """The legend is one line where there is room; a name that is wider is cut."""
-    picture = build_diagram(darkparse.compile("yolov4"))
+    picture = build_diagram(compile_once("yolov4"))
     legends = [
         [line for _, line in notes_box(picture, room).lines if line and line[0].size == LEGEND_FONT]
         for room in (300, 1200)

@@ -15,7 +15,7 @@ import pytest
 import darkparse
 from darkparse.network import Network
 from tests.conftest import SHARED
-from tests.views.networks import CFGS
+from tests.views.networks import CFGS, compile_once
 from tests.views.svg import rows, texts
 
 
@@ -58,7 +58,7 @@ def test_svg_texts_stay_in_their_cells(path: Path) -> None:
 @pytest.mark.parametrize("name", ["yolov1", "yolov3"])
 def test_svg_texts_of_row_share_baseline(name: str) -> None:
     """Bold names and plain ones of one size alike; `<B>` puts them two points higher."""
-    found = texts(darkparse.draw(darkparse.compile(name)).svg())
+    found = texts(darkparse.draw(compile_once(name)).svg())
     wrapped = {text.layer for text in found if text.words == "(linear)"}
     pairs = [
         (number, label)
@@ -73,9 +73,7 @@ def test_svg_texts_of_row_share_baseline(name: str) -> None:
 def test_svg_card_costs_are_right_aligned(name: str) -> None:
     """With a dash between layers and without."""
     costs = [
-        text.right
-        for text in texts(darkparse.draw(darkparse.compile(name)).svg())
-        if re.match(r"L\d.*FLOPs$", text.words)
+        text.right for text in texts(darkparse.draw(compile_once(name)).svg()) if re.match(r"L\d.*FLOPs$", text.words)
     ]
     assert len(costs) > 4
     assert max(costs) - min(costs) <= 2
@@ -141,7 +139,7 @@ def _count_at_the_end(cell: str) -> int:
     ],
 )
 def test_svg_contains_answer(name: str, sentence: str) -> None:
-    svg = darkparse.draw(darkparse.compile(name)).svg()
+    svg = darkparse.draw(compile_once(name)).svg()
     lines = " ".join(text.words.strip() for text in texts(svg))
     assert f"• {sentence}" in lines
 
@@ -149,7 +147,7 @@ def test_svg_contains_answer(name: str, sentence: str) -> None:
 @pytest.mark.parametrize("name", ["yolov1", "yolov3", "yolov4"])
 def test_svg_signs_sum_to_pointwise_stats(name: str) -> None:
     """Unfolded, as many 1×1 rows carry ▼ in their channels cell as the title says."""
-    network = darkparse.compile(name)
+    network = compile_once(name)
     shown = rows(darkparse.draw(network, fold=False).svg())
     pointwise = {i: words for i, words in shown.items() if any(word.startswith("conv 1×1") for word in words)}
     reducing = [i for i, words in pointwise.items() if any(re.match(r"▼ \d+→\d+ \(÷", word) for word in words)]
@@ -164,7 +162,7 @@ def test_svg_signs_sum_to_pointwise_stats(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["yolov1", "yolov3"])
 def test_svg_bottleneck_savings_equal_network(name: str) -> None:
-    network = darkparse.compile(name)
+    network = compile_once(name)
     notes = [
         text.words
         for text in texts(darkparse.draw(network, fold=False).svg())
@@ -187,7 +185,7 @@ def _first_layer(note: str) -> int:
 
 @pytest.mark.parametrize("name", ["yolov1", "yolov2", "yolov3", "yolov4", "yolov4-tiny", "darknet53"])
 def test_dot_matches_golden(name: str, golden: Callable[[str, str], None]) -> None:
-    golden(f"views/{name}.dot", darkparse.draw(darkparse.compile(name)).dot)
+    golden(f"views/{name}.dot", darkparse.draw(compile_once(name)).dot)
 
 
 @pytest.mark.slow
@@ -198,7 +196,7 @@ def test_dot_matches_golden(name: str, golden: Callable[[str, str], None]) -> No
 @pytest.mark.parametrize("path", CFGS)
 @pytest.mark.parametrize("options", [{"fold": False}, {"direction": "LR"}, {"notes": False, "theme": "print"}], ids=str)
 def test_draw_with_any_option_draws_every_network(path: Path, options: dict[str, object]) -> None:
-    svg = darkparse.draw(darkparse.compile(path), **options).svg()  # type: ignore[arg-type]
+    svg = darkparse.draw(compile_once(path), **options).svg()  # type: ignore[arg-type]
     assert "height×width" in svg
 
 

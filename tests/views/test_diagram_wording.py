@@ -12,6 +12,7 @@ from darkparse.views.formatting.numbers import flops_text, number_text, percent_
 from darkparse.views.formatting.words import layer_names
 from darkparse.views.text.table import table
 from tests.conftest import needs_shared, original_cfgs
+from tests.views.networks import compile_once
 
 
 def _rows(picture: DiagramModel) -> dict[int, DiagramRow]:
@@ -133,7 +134,7 @@ def test_row_cells_of_gates_and_rare_kinds() -> None:
 
 
 def test_diagram_of_layer_range_names_outside_inputs_and_totals() -> None:
-    picture = build_diagram(darkparse.compile("yolov3"), layers=range(79, 99))
+    picture = build_diagram(compile_once("yolov3"), layers=range(79, 99))
     labels = {index: row.label for index, row in _rows(picture).items()}
     assert labels[79] == "conv 1×1, 512 (from L78, 19×19×1024)"
     assert labels[80] == "conv 3×3, 1024"
@@ -141,9 +142,7 @@ def test_diagram_of_layer_range_names_outside_inputs_and_totals() -> None:
     counts = ("20 layers of 107", "9.81M parameters", "16.1 GFLOPs (8.04G multiply-adds) at 608×608")
     assert picture.totals == (*counts, "leaky activation")
     assert picture.facts[0].startswith("1×1 convolutions: 6 of 6 reduce channels")
-    assert (
-        build_diagram(darkparse.compile("yolov3"), layers=range(3), facts=("a",)).facts[-1] == "Of the whole network: a"
-    )
+    assert build_diagram(compile_once("yolov3"), layers=range(3), facts=("a",)).facts[-1] == "Of the whole network: a"
 
 
 def test_row_counts_of_card_share_number_format() -> None:
@@ -210,7 +209,7 @@ def test_head_that_is_read_or_unconnected_is_a_row(
 
 
 def test_head_without_drawn_projection_is_a_row() -> None:
-    (row,) = _rows(build_diagram(darkparse.compile("yolov3"), layers=range(82, 83))).values()
+    (row,) = _rows(build_diagram(compile_once("yolov3"), layers=range(82, 83))).values()
     assert row.label == "YOLO head (from L81, 19×19×255)"
     assert row.channels.text == "= 255: 3 × (80 classes + 5)"
 
@@ -234,7 +233,7 @@ def test_head_without_drawn_projection_is_a_row() -> None:
     ],
 )
 def test_row_notes_of_known_bottlenecks(name: str, index: int, note: str) -> None:
-    (found,) = _rows(build_diagram(darkparse.compile(name)))[index].notes
+    (found,) = _rows(build_diagram(compile_once(name)))[index].notes
     assert found.text == note
     assert found.saves == (" saves " in note)
 
@@ -261,7 +260,7 @@ def test_row_cells_of_growing_repeat_show_range() -> None:
 
 
 def test_row_label_of_repeated_block_names_block_input() -> None:
-    assert _rows(build_diagram(darkparse.compile("yolov3")))[15].label == "add + block input"
+    assert _rows(build_diagram(compile_once("yolov3")))[15].label == "add + block input"
 
 
 @pytest.mark.parametrize(

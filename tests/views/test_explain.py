@@ -13,7 +13,7 @@ from darkparse import DarkparseError
 from darkparse.cli import main
 from darkparse.views.layer_info import layer_facts
 from darkparse.views.text.layer_report import layer_report
-from tests.views.networks import CFGS
+from tests.views.networks import CFGS, compile_once
 
 
 def test_explain_yolov1_names_layers_that_do_not_reduce() -> None:
@@ -45,12 +45,12 @@ def test_layer_report_counts_cfg_lines_by_newline_only() -> None:
     ],
 )
 def test_explain_known_networks_contains_sentences(name: str, sentences: list[str]) -> None:
-    text = str(darkparse.explain(darkparse.compile(name)))
+    text = str(darkparse.explain(compile_once(name)))
     assert all(sentence in text for sentence in sentences)
 
 
 def test_explain_rows_equal_diagram() -> None:
-    explanation = darkparse.explain(darkparse.compile("yolov3"))
+    explanation = darkparse.explain(compile_once("yolov3"))
     lines = str(explanation).splitlines()
     for card in explanation.model.cards:
         for row in card.rows:
@@ -88,7 +88,7 @@ def test_explain_layer_reports_reduction_cost_and_readers() -> None:
     ],
 )
 def test_explain_layer_reasoning_has_expected_sentence(name: str, layer: int, sentence: str) -> None:
-    assert sentence in str(darkparse.explain(darkparse.compile(name), layer))
+    assert sentence in str(darkparse.explain(compile_once(name), layer))
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ def test_explain_missing_layer_raises() -> None:
 def test_explain_markdown_is_escaped(tmp_path: Path) -> None:
     path = tmp_path / "a_b*c.cfg"
     path.write_text("[net]\nwidth=8\nheight=8\nchannels=3\n[conv]\nfilters=4\n")
-    text = darkparse.explain(darkparse.compile(path)).markdown()
+    text = darkparse.explain(compile_once(path)).markdown()
     assert text.startswith("# a\\_b\\*c\n")
     rows = [line for line in text.splitlines() if line.startswith("|")]
     assert len({row.replace("\\|", "").count("|") for row in rows}) == 1
@@ -134,7 +134,7 @@ def test_explain_markdown_is_escaped(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("path", CFGS)
 def test_explain_json_equals_network(path: Path) -> None:
-    network = darkparse.compile(path)
+    network = compile_once(path)
     data = json.loads(darkparse.explain(network).json())
     assert data["network"]["totals"]["parameters"] == network.cost.params
     assert data["network"]["totals"]["macs"] == sum(layer["macs"] for layer in data["layers"])
@@ -176,7 +176,7 @@ def test_explain_command_with_invalid_layer_exits_2(capsys: pytest.CaptureFixtur
 @pytest.mark.parametrize("width", [80, 120])
 @pytest.mark.parametrize("layer", [None, 5])
 def test_explain_lines_fit_width_and_keep_text(width: int, layer: int | None) -> None:
-    explanation = darkparse.explain(darkparse.compile("yolov4"), layer)
+    explanation = darkparse.explain(compile_once("yolov4"), layer)
     narrow = ["".join(text for text, _ in line).rstrip() for line in explanation.lines(width)]
     assert max(map(len, narrow)) <= width
     assert sorted(re.sub(r"\s", "", "".join(narrow))) == sorted(re.sub(r"\s", "", str(explanation)))

@@ -11,6 +11,7 @@ import pytest
 
 import darkparse
 from tests.views.browser import needs_chromium, script
+from tests.views.networks import compile_once
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator, Page
@@ -20,7 +21,7 @@ pytestmark = [pytest.mark.long, needs_chromium]
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return darkparse.draw(darkparse.compile("yolov3")).render(tmp_path_factory.mktemp("html") / "yolov3.html")
+    return darkparse.draw(compile_once("yolov3")).render(tmp_path_factory.mktemp("html") / "yolov3.html")
 
 
 class Opened:
@@ -112,7 +113,7 @@ def test_html_click_shows_layer_report(opened: Opened) -> None:
     assert "Bottleneck L2+L3: 20.5k weights, one direct 3×3 64→64: 36.9k, saves 44%." in text
     for part in ("304×304×64", "304×304×32", "2,048", "5×5"):
         assert part in text, part
-    network = darkparse.compile("yolov3")
+    network = compile_once("yolov3")
     line = network.nodes[2].section.span.line
     assert f"yolov3.cfg, line {line}" in text
     assert f"{line}[convolutional]" in "".join(text.split())
@@ -177,7 +178,7 @@ def test_html_rows_have_unique_accessible_names(opened: Opened) -> None:
         "[...document.querySelectorAll('#view a')].map(a => [a.getAttribute('tabindex'), a.getAttribute('aria-label')])"
     )
     named = [label for tabindex, label in labels if tabindex == "0"]
-    picture = darkparse.draw(darkparse.compile("yolov3")).models[0]
+    picture = darkparse.draw(compile_once("yolov3")).models[0]
     assert len(named) == len(set(named)) == sum(len(card.rows) for card in picture.cards) + len(picture.heads)
     assert opened.page.locator("#panel").get_attribute("aria-live") == "polite"
 
@@ -287,7 +288,7 @@ def test_html_of_two_networks_names_each(browser: Browser, tmp_path: Path) -> No
 
 
 def test_html_overview_opens_the_layers_of_a_stage(opened: Opened) -> None:
-    stages = darkparse.draw(darkparse.compile("yolov3")).overviews[0].stages
+    stages = darkparse.draw(compile_once("yolov3")).overviews[0].stages
     links = opened.page.locator("#overview a")
     assert links.count() == len(stages)
     opened.page.locator('#overview a[href="#L62"]').click()

@@ -7,13 +7,13 @@ from itertools import combinations, pairwise
 
 import pytest
 
-import darkparse
 from darkparse.views.diagram.build import build_diagram
 from darkparse.views.diagram.layout import passes as layout
 from darkparse.views.diagram.layout.boxes import Box, compute_column_widths
 from darkparse.views.diagram.layout.grid import build_grid
 from darkparse.views.diagram.layout.page import Direction, Page
 from darkparse.views.diagram.layout.spacing import CARD_SPACING
+from tests.views.networks import compile_once
 
 PAGES: list[tuple[str, Direction]] = [("yolov1", "TB"), ("yolov3", "TB"), ("yolov4", "TB"), ("yolov4", "LR")]
 pages = pytest.mark.parametrize(("name", "direction"), PAGES)
@@ -22,7 +22,7 @@ pages = pytest.mark.parametrize(("name", "direction"), PAGES)
 @cache
 def _after(step: str, name: str, direction: Direction) -> Page:
     """The page behind a pass and all before it."""
-    grid = build_grid(build_diagram(darkparse.compile(name)))
+    grid = build_grid(build_diagram(compile_once(name)))
     page = Page(grid, compute_column_widths(grid.model.cards), direction)
     for one in layout.PASSES:
         page = one(page)

@@ -12,7 +12,7 @@ import pytest
 import darkparse
 from darkparse.views.diagram.mermaid import MAX_CHARACTERS
 from tests.views.browser import needs_chromium, script
-from tests.views.networks import CFGS
+from tests.views.networks import CFGS, compile_once
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @pytest.mark.parametrize("path", CFGS)
 def test_mermaid_has_every_card_and_link(path: Path) -> None:
-    diagram = darkparse.draw(darkparse.compile(path))
+    diagram = darkparse.draw(compile_once(path))
     (picture,) = diagram.models
     text = diagram.data("mmd").decode()
     assert len(text) <= MAX_CHARACTERS

@@ -16,6 +16,7 @@ from darkparse.network import Network
 from darkparse.network.analysis.memory import compute_memory
 from darkparse.network.analysis.receptive import get_receptive_fields
 from darkparse.views.overlay import Overlay, time_overlay
+from tests.views.networks import compile_once
 
 
 def _input(network: Network) -> torch.Tensor:
@@ -41,7 +42,7 @@ def _profiled_peak(network: Network) -> int:
 @pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="needs torch with oneDNN, as its x86 builds are")
 @pytest.mark.parametrize("name", ["yolov1", "yolov2", "yolov3", "yolov3-tiny", "yolov4", "yolov4-tiny", "darknet53"])
 def test_memory_peak_equals_torch_profiler(name: str) -> None:
-    network = darkparse.compile(name)
+    network = compile_once(name)
     memory = compute_memory(network)
     assert memory.live_bytes[memory.peak] == pytest.approx(_profiled_peak(network), rel=0.05)
 
@@ -78,7 +79,7 @@ def test_time_overlay_of_copies_shows_mean_and_count() -> None:
 
 @pytest.mark.parametrize("name", ["memory", "receptive"])
 def test_overlay_has_value_for_every_row(name: str) -> None:
-    network = darkparse.compile("yolov3")
+    network = compile_once("yolov3")
     diagram = darkparse.draw(network, overlay=name)  # type: ignore[arg-type]
     picture = diagram.models[0]
     expected: Sequence[object] = compute_memory(network).outputs if name == "memory" else get_receptive_fields(network)

@@ -21,7 +21,7 @@ from darkparse.views.diagram.layout.page import Direction
 from darkparse.views.diagram.overview.boxes import FONT, MIN_TICK, PADDING, Band, StageBox
 from darkparse.views.diagram.overview.content import Overview, build_overview
 from tests.conftest import needs_shared, original_cfgs, original_params, shipped_cfgs
-from tests.views.networks import CFGS
+from tests.views.networks import CFGS, compile_once
 from tests.views.svg import SVG, texts
 
 DIRECTIONS: tuple[Direction, ...] = ("TB", "LR")
@@ -34,7 +34,7 @@ def _path(name: str) -> Path:
 
 @cache
 def _draw(path: Path, direction: Direction = "TB") -> Diagram:
-    return darkparse.draw(darkparse.compile(path), detail="stages", direction=direction)
+    return darkparse.draw(compile_once(path), detail="stages", direction=direction)
 
 
 def _overview(name: str) -> Overview:
@@ -47,7 +47,7 @@ def _boxes(diagram: Diagram) -> list[StageBox]:
 
 @pytest.mark.parametrize("path", CFGS)
 def test_stages_contain_every_layer_once(path: Path) -> None:
-    network = darkparse.compile(path)
+    network = compile_once(path)
     layers = [index for stage in find_stages(network) for index in stage.layers]
     assert sorted(layers) == list(range(len(network.nodes)))
 
@@ -195,7 +195,7 @@ def test_stage_of_convolution_before_stride_is_its_readers() -> None:
 
 
 def test_stage_of_convolution_before_upsampling_is_the_larger() -> None:
-    network = darkparse.compile("yolov3")
+    network = compile_once("yolov3")
     stage = next(stage for stage in find_stages(network) if 84 in stage.layers)
     assert network.nodes[85].kind == "upsample"
     assert (network.nodes[84].out_shape.h, stage.size) == (19, (38, 38))
@@ -261,7 +261,7 @@ def test_overlay_and_stages_do_not_go_together() -> None:
 
 def test_to_graphviz_of_stages_has_a_node_per_stage() -> None:
     source = darkparse.to_graphviz("yolov3", detail="stages").source
-    overview = build_overview(darkparse.compile("yolov3"))
+    overview = build_overview(compile_once("yolov3"))
     nodes = set(re.findall(r"^\s*(stage\d+) \[label", source, re.MULTILINE))
     assert nodes == {stage.name for stage in overview.stages}
     assert source.count("#L") == len(overview.stages)
@@ -314,8 +314,8 @@ def test_without_title_only_the_legend_is_left(detail: str) -> None:
 @needs_shared
 @pytest.mark.parametrize("path", original_params())
 def test_stages_of_any_network_have_a_block_and_a_scale(path: Path) -> None:
-    overview = build_overview(darkparse.compile(path))
-    model = build_diagram(darkparse.compile(path))
+    overview = build_overview(compile_once(path))
+    model = build_diagram(compile_once(path))
     assert len(overview.stages) <= 4 * len(model.cards) + len(model.heads)
     assert all(stage.shape and stage.block for stage in overview.stages)
 
