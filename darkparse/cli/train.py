@@ -272,7 +272,7 @@ def _make_chart_writer(path: Path, trainer: Trainer) -> Callable[[Step], None]:
 
 @contextmanager
 def _stopping_on_signals(trainer: Trainer) -> Iterator[None]:
-    """On Ctrl-C, SIGTERM or SIGHUP, end the training after the current batch, and then the program by the same signal.
+    """End the training after the current batch on Ctrl-C, SIGTERM or SIGHUP, then the program by the same signal.
 
     A second signal ends the program without waiting for the batch. Ignored signals stay ignored, such as SIGHUP under
     nohup.

@@ -329,7 +329,7 @@ def test_detect_with_untrained_network_warns(tmp_path: Path) -> None:
     torch.manual_seed(0)
     darkparse.save_weights(darkparse.build(cfg, initialize=True), weights)
     with pytest.warns(darkparse.DarkparseWarning, match="this image: .* is the network trained"):
-        found = Detector.load("yolov3-tiny", weights, size=224).detect(picture(0), threshold=0.2)
+        found = Detector.load("yolov3-tiny", weights, size=128).detect(picture(0), threshold=0.2)
     (remark,) = found.warnings
     assert remark.endswith(" boxes above the threshold; is the network trained?")
     assert int(remark.split()[0].replace(",", "")) >= len(found) > 5000

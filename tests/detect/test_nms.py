@@ -82,8 +82,9 @@ def one_by_one(boxes: Any, scores: Any, classes: Any, threshold: float, how: Sup
 
 @pytest.mark.parametrize("kind", ["default", "greedynms", "diounms", "cornersnms"])
 @pytest.mark.parametrize("several", [False, True], ids=["one class a box", "ten classes a box"])
-def test_suppress_in_blocks_equals_one_by_one(kind: Any, several: bool) -> None:
-    for seed in range(3):
+@pytest.mark.parametrize("seeds", [range(1), pytest.param(range(1, 3), marks=pytest.mark.slow)])
+def test_suppress_in_blocks_equals_one_by_one(kind: Any, several: bool, seeds: range) -> None:
+    for seed in seeds:
         random = np.random.RandomState(seed)
         count = 100 if several else 1000
         sizes = random.exponential(0.15, (count, 2))

@@ -14,7 +14,7 @@ from tests.conftest import SHARED
 from tests.model.reference.parameters import write_weights
 from tests.model.test_reference import NUMBERS
 
-UNITS = [
+SMALL_REFERENCES = [
     name for name in NUMBERS if name.startswith("alexeyab/") or name.replace("pjreddie", "alexeyab") not in NUMBERS
 ]
 """Small networks with their dialect, each once: the graph of a unit differs little between dialects."""

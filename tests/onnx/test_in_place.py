@@ -22,7 +22,7 @@ from tests.export.test_targets import SMALL
 from tests.model.reference.parameters import network_input, write_weights
 from tests.model.test_reference import NUMBERS, REFERENCE
 from tests.onnx.onnx_runtime import Runner
-from tests.onnx.reference_networks import UNITS, iterate_references
+from tests.onnx.reference_networks import SMALL_REFERENCES, iterate_references
 from tests.onnx.test_onnx import GREEDY
 
 OPENVINO_CLOSE = 1e-5
@@ -53,7 +53,7 @@ def make_inputs(network: darkparse.Network, name: str, numbers: Any) -> list[Any
     return [network_input(name, int(numbers["seed"]), size, step).reshape(shape) for step in steps]
 
 
-@pytest.mark.parametrize("name", UNITS)
+@pytest.mark.parametrize("name", SMALL_REFERENCES)
 def test_in_place_graph_of_a_reference_network_equals_the_copied_graph(name: str, tmp_path: Path) -> None:
     numbers, (dialect, unit) = NUMBERS[name], name.split("/")
     write_weights(tmp_path / "x.weights", unit, numbers["arrays"], numbers["seed"], numbers["header"])

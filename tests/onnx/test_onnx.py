@@ -30,7 +30,7 @@ from tests.export.test_targets import SMALL
 from tests.model.reference.parameters import network_input, sampled, write_weights
 from tests.model.test_reference import NUMBERS, REFERENCE, TOLERANCE
 from tests.onnx.onnx_runtime import Runner
-from tests.onnx.reference_networks import UNITS, iterate_references
+from tests.onnx.reference_networks import SMALL_REFERENCES, iterate_references
 
 GREEDY = SMALL.replace("num=2\n", "num=2\nnms_kind=greedynms\nbeta_nms=0.6\n")
 KINDS = sorted((DATA / "kinds").glob("*.cfg"))
@@ -55,7 +55,7 @@ def assert_same(model: darkparse.Darknet, path: Path, batch: int = 2, **argument
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=() if name in UNITS else pytest.mark.slow) for name in NUMBERS]
+    "name", [pytest.param(name, marks=() if name in SMALL_REFERENCES else pytest.mark.slow) for name in NUMBERS]
 )
 def test_onnx_outputs_equal_darknet(name: str, tmp_path: Path) -> None:
     numbers, (dialect, network) = NUMBERS[name], name.split("/")

@@ -13,12 +13,12 @@ VERBS = """
 Accept Add Allocate Append Apply Arrange Assign Average Bind Block Blur Build Call Change Check Choose Clear Clip
 Collapse Collect Combine Compare Compile Compute Concatenate Connect Convert Convolve Copy Count Create Crop Declare
 Decode Decorate Delete Demonstrate Describe Detect Determine Divide Do Draw Emit Enclose Encode End Escape Estimate
-Evaluate Expand Explain Export Extend Find Fit Flatten Fold Format Gather Generate Get Group Handle Inline Insert
-Invert Join Keep Kill Lay List Load Lock Lower Make Map Match Measure Merge Modify Move Multiply Name Normalize Open
-Pad Parse Place Prefix Prepare Prepend Prevent Print Raise Read Redirect Refuse Register Reinterpret Release Remove
-Rename Render Reorder Repeat Replace Report Reset Reshape Resize Resolve Restore Return Rewrite Run Sample Save Scale
-Select Set Shift Shorten Show Shrink Slice Sort Split Start Stop Store Subtract Suggest Sum Summarize Take Trace Train
-Transform Update Warn Wire Wrap Write Yield
+Evaluate Expand Explain Export Extend Find Fit Flatten Fold Format Gather Generate Get Group Guess Handle Identify
+Inline Insert Invert Join Keep Kill Lay List Load Lock Lower Make Map Match Measure Merge Modify Move Multiply Name
+Normalize Number Open Pad Parse Place Prefix Prepare Prepend Prevent Print Raise Read Redirect Refuse Register
+Reinterpret Release Remove Rename Render Reorder Repeat Replace Report Reset Reshape Resize Resolve Restore Return
+Rewrite Run Sample Save Scale Select Set Shift Shorten Show Shrink Slice Sort Split Start Stop Store Subtract Suggest
+Sum Summarize Take Trace Train Transform Update Warn Wire Wrap Write Yield
 """
 """First words of function docstrings. Add a verb here if no other one fits."""
 PROPERTIES = {"property", "cached_property"}
