@@ -161,7 +161,7 @@ def test_from_yaml_of_hostile_document_raises(text: str, message: str) -> None:
 
 
 def test_from_yaml_with_too_many_values_raises(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("darkparse.network.io.safe_yaml.MAX_NODES", 50)
+    monkeypatch.setattr("darkparse.syntax.safe_yaml.MAX_NODES", 50)
     with pytest.raises(darkparse.DarkparseError, match="too many values; expected at most 50"):
         darkparse.from_yaml(f"[{'1,' * 51}]")
 
