@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -14,10 +14,11 @@ from darkparse._version import __version__
 from darkparse.cli.help import HelpCommand
 from darkparse.diagnostics import Diagnostic, Note, Source, Span
 from darkparse.errors import CfgError, DarkparseError
-from darkparse.layers import REGISTRY
+from darkparse.layers import REGISTRY, Layer
 from darkparse.layers.activations import ACTIVATIONS
-from darkparse.layers.base import get_bound_fields, get_known_keys, to_absolute_index
+from darkparse.layers.base import get_bound_fields, to_absolute_index
 from darkparse.layers.net import Net
+from darkparse.layers.reference import find_option, list_options
 from darkparse.network.analysis.receptive import get_receptive_fields
 from darkparse.syntax import Config, Section
 from darkparse.syntax.config import NET_NAMES
@@ -126,6 +127,17 @@ class Document:
         return max(((i, s) for i, s in sections if s.span.line <= line), key=lambda pair: pair[0], default=None)
 
     def describe_line(self, line: int) -> str:
+        """Return Markdown about the option in a line, and about the layer that it belongs to."""
+        return "\n\n".join(filter(None, (self._describe_option(line), self._describe_layer(line))))
+
+    def _describe_option(self, line: int) -> str:
+        place = self._find_section(line)
+        option = next((o for o in place[1].options if o.span.line == line), None) if place else None
+        cls = find_class(place[1].kind) if place else None
+        entry = find_option(cls, option.key) if cls and option else None
+        return f"**{option.key}** {entry}" if entry and option else ""
+
+    def _describe_layer(self, line: int) -> str:
         """Return Markdown about the layer whose section contains a line, as far as the cfg compiles."""
         place, network = self._find_section(line), self.network
         if place is None or network is None or place[0] >= len(network.nodes):
@@ -161,6 +173,11 @@ class Document:
         return None
 
 
+def find_class(kind: str) -> type[Layer] | type[Net] | None:
+    """Return the class of a section; None for an unknown one."""
+    return Net if kind in NET_NAMES else REGISTRY.get(kind)
+
+
 REFERENCES = ("layers", "from", "share_index")
 
 
@@ -173,12 +190,12 @@ def completions(lines: list[str]) -> Iterator[tuple[str, str]]:
         return
     headers = (re.match(r"\s*\[\s*(\w+)\s*\]", text) for text in reversed(lines))
     kind = next((match[1] for match in headers if match), None)
-    cls: Any = Net if kind in NET_NAMES else REGISTRY.get(kind or "")
+    cls = find_class(kind or "")
     if cls is None:
         return
     key, equals, _ = line.partition("=")
     if not equals:
-        yield from ((name, f"option of [{kind}]") for name in get_known_keys(cls))
+        yield from ((name, str(entry)) for entry in list_options(cls) for name in entry.keys)
         return
     item = next((item for item in get_bound_fields(cls) if key.strip() in item.keys), None)
     if item is not None:

@@ -5,6 +5,7 @@ from darkparse.layers import (  # noqa: F401  (importing registers the kinds)
     dense,
     heads,
     joining,
+    local,
     pointwise,
     pooling,
     recurrent,

@@ -11,7 +11,7 @@ import typing
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
 from pathlib import PurePath
-from typing import Any, ClassVar, Literal, TypeVar, dataclass_transform
+from typing import Any, ClassVar, Literal, NamedTuple, TypeVar, dataclass_transform
 
 from darkparse.layers.activations import Activation, read_activation
 from darkparse.layers.dialect import Dialect
@@ -50,19 +50,39 @@ class LayerError(Exception):
         self.code = code
 
 
-Keys = Mapping[str, str | None]
-"""Options by name, each with the only dialect that supports it; None for all dialects."""
+class KnownOption(NamedTuple):
+    """Option that is known by name only: darkparse ignores it, or a class of `layers.training` has its type."""
+
+    dialect: str | None
+    """Only dialect that supports the option; None for all."""
+    help: str
+    """Meaning; empty if a class of training options states it."""
 
 
-def keys(names: str, dialect: str | None = None) -> dict[str, str | None]:
-    """Map the option names in a space-separated string to their dialect."""
-    return dict.fromkeys(names.split(), dialect)
+Keys = Mapping[str, KnownOption]
+"""Options by name."""
+
+
+def keys(names: str = "", dialect: str | None = None, **texts: str) -> dict[str, KnownOption]:
+    """Return options of one dialect: names that training options describe, and others with their meaning."""
+    return {name: KnownOption(dialect, texts.get(name, "")) for name in (*names.split(), *texts)}
 
 
 COMMON_TRAINING: Keys = {
-    **keys("onlyforward stopbackward learning_rate dontloadscales"),
-    **keys("truth dontsave smooth", dialect="pjreddie"),
-    **keys("clip dont_update burnin_update train_only_bn", dialect="alexeyab"),
+    **keys("onlyforward stopbackward learning_rate"),
+    **keys(dontloadscales="Weights file has no scales, means and variances of batch norm."),
+    **keys(
+        dialect="pjreddie",
+        truth="Use the ground truth as the target of this layer.",
+        dontsave="Leave this layer out of the saved weights.",
+        smooth="Label smoothing of the layer.",
+    ),
+    **keys("clip dont_update", dialect="alexeyab"),
+    **keys(
+        dialect="alexeyab",
+        burnin_update="Update this layer only during this many times `burn_in` iterations.",
+        train_only_bn="Train batch norm only, in this layer and all before it.",
+    ),
 }
 """Options of every layer that only affect training."""
 
@@ -81,6 +101,10 @@ class OptionSpec:
     is_file: bool
     minimum: int | None
     """Smallest valid value."""
+    formula: str
+    """Default that is computed from other options, as a formula."""
+    help: str
+    """Meaning, in one sentence."""
 
 
 class DerivedDefault:
@@ -100,6 +124,8 @@ def option(
     dialect_default: str | None = None,
     is_file: bool = False,
     minimum: int | None = None,
+    formula: str = "",
+    help: str = "",
 ) -> Any:
     """Declare a dataclass field that is a cfg option.
 
@@ -114,10 +140,12 @@ def option(
         is_file: Whether the value names a file: a `Path` if it may be read, a `PurePath` if it is missing or outside
             the allowed directories.
         minimum: Smallest valid value.
+        formula: What `factory` computes, for the reference.
+        help: Meaning in one sentence, with the unit, for the reference and for editors.
     """
     value = DerivedDefault(factory) if factory else default
     names = None if keys is None else tuple(keys.split())
-    spec = OptionSpec(names, read, dialect, dialect_default, value is MISSING, is_file, minimum)
+    spec = OptionSpec(names, read, dialect, dialect_default, value is MISSING, is_file, minimum, formula, help)
     return field(default=value, metadata={"option": spec})
 
 
@@ -144,6 +172,8 @@ class Layer:
     aliases: ClassVar[tuple[str, ...]]
     dialect: ClassVar[str | None]
     """Only dialect that supports this kind, along with its forks; None for all."""
+    parser: ClassVar[str] = ""
+    """Function of parser.c that reads the section, if not `parse_` and the kind."""
     role: ClassVar[LayerRole] = ""
     needs_map: ClassVar[bool] = False
     """Whether the first input must be a map (Darknet: "layer before … must output image")."""
@@ -157,7 +187,7 @@ class Layer:
     training: ClassVar[Keys] = {}
     """Options of this kind that only affect training."""
 
-    dontload: bool = option(default=False)
+    dontload: bool = option(default=False, help="Skip this layer when weights are loaded.")
     """Whether the weights file omits this layer (parser.c load_weights_upto)."""
 
     def __post_init__(self) -> None:
@@ -295,18 +325,24 @@ def _find_reader(annotation: Any) -> Reader:
     return _READERS[annotation if annotation in _READERS else typing.get_args(annotation)[0]]
 
 
-def get_known_keys(cls: type) -> Keys:
+def get_known_keys(cls: type) -> Mapping[str, str | None]:
     """Return all keys that are valid in a section of this class, each with the only dialect that supports it."""
     known = _KEYS.get(cls)
     if known is None:
         classes = [c for c in (getattr(cls, "loss_options", None), cls) if c is not None]
         options = {key: item.spec.dialect for c in classes for item in get_bound_fields(c) for key in item.keys}
-        common = COMMON_TRAINING if issubclass(cls, Layer) else {}
-        known = _KEYS[cls] = {**common, **cls.training, **options}  # type: ignore[attr-defined]
+        named = {name: known_option.dialect for name, known_option in get_named_options(cls).items()}
+        known = _KEYS[cls] = {**named, **options}
     return known
 
 
-_KEYS: dict[type, Keys] = {}
+_KEYS: dict[type, Mapping[str, str | None]] = {}
+
+
+def get_named_options(cls: type) -> Keys:
+    """Return the options of a section that are known by name only."""
+    common = COMMON_TRAINING if issubclass(cls, Layer) else {}
+    return {**common, **cls.training}  # type: ignore[attr-defined]
 
 
 def to_absolute_index(position: int, index: int) -> int:

@@ -1,4 +1,4 @@
-"""Convolutions, transposed convolutions and locally connected layers."""
+"""Convolutions and transposed convolutions."""
 
 from __future__ import annotations
 
@@ -20,7 +20,6 @@ from darkparse.layers.parts import (
     make_batchnorm_module,
     make_blur_module,
     make_blurred_windows,
-    make_uniform_initial,
 )
 from darkparse.layers.shape import Shape
 from darkparse.layers.specs import Deviation, LayerContext, ModuleSpec, TensorSpec
@@ -59,30 +58,59 @@ class Convolutional(Padded, Convolution, Cuttable):
 
     needs_map = True
     role = "conv"
-    training = keys("binary dot") | keys(
-        "assisted_excitation sway rotate stretch stretch_sway angle grad_centr reverse coordconv stream wait_stream",
+    training = keys(
+        binary="Train with signs of the weights; no effect on inference on the CPU.",
+        dot="Train filters to be orthogonal.",
+    ) | keys(
         dialect="alexeyab",
+        assisted_excitation="Strengthen values at objects while training, for this many iterations.",
+        sway="Rotate the kernels by small angles while training.",
+        rotate="Rotate the kernels while training.",
+        stretch="Stretch the kernels while training.",
+        stretch_sway="Stretch and rotate the kernels while training.",
+        angle="Maximum angle of `rotate`, `sway` and `stretch_sway` in degrees.",
+        grad_centr="Center the gradients of each filter.",
+        reverse="Reverse the gradient of the layer.",
+        coordconv="Read by Darknet and not used.",
+        stream="CUDA stream that runs the layer.",
+        wait_stream="CUDA stream to wait for.",
     )
 
-    filters: int = option(default=1, minimum=1)
-    groups: int = option(default=1)
-    size: int = option(default=1, minimum=1)
-    stride: int = option(default=1)
-    stride_x: int = option(dialect="alexeyab", factory=lambda c: c.stride)
-    stride_y: int = option(dialect="alexeyab", factory=lambda c: c.stride)
-    dilation: int = option(default=1, dialect="alexeyab")
-    pad: bool = option(default=False)
-    padding: int = option(default=0, minimum=0)
-    activation: Activation = option(default="logistic")
-    batch_normalize: bool = option(default=False)
-    cbn: bool = option(default=False, dialect="alexeyab")
-    flipped: bool = option(default=False)
-    xnor: bool = option(default=False)
-    bin_output: bool = option(default=False, dialect="alexeyab")
-    antialiasing: int = option(default=0, dialect="alexeyab")
-    share_index: int | None = option(default=None, dialect="alexeyab")
-    dontloadscales: bool = option(default=False)
-    numload: int = option(default=0, dialect="pjreddie")
+    filters: int = option(default=1, minimum=1, help="Output channels.")
+    groups: int = option(default=1, help="Groups of channels that are convolved separately.")
+    size: int = option(default=1, minimum=1, help="Side of the kernel in pixels.")
+    stride: int = option(default=1, help="Step of the window in pixels.")
+    stride_x: int = option(
+        dialect="alexeyab", factory=lambda c: c.stride, formula="stride", help="Horizontal step in pixels."
+    )
+    stride_y: int = option(
+        dialect="alexeyab", factory=lambda c: c.stride, formula="stride", help="Vertical step in pixels."
+    )
+    dilation: int = option(default=1, dialect="alexeyab", help="Distance of neighboring kernel values in pixels.")
+    pad: bool = option(default=False, help="Pad by size // 2 on each side; replaces `padding`.")
+    padding: int = option(default=0, minimum=0, help="Padding on each side in pixels.")
+    activation: Activation = option(default="logistic", help="Activation function.")
+    batch_normalize: bool = option(
+        default=False, help="Normalize with batch norm, whose biases replace those of the layer."
+    )
+    cbn: bool = option(
+        default=False,
+        dialect="alexeyab",
+        help="Batch norm across mini-batches; the same as `batch_normalize` for inference.",
+    )
+    flipped: bool = option(default=False, help="Weights are stored transposed.")
+    xnor: bool = option(default=False, help="Use signs of weights and inputs (XNOR-Net).")
+    bin_output: bool = option(
+        default=False, dialect="alexeyab", help="Store the output as bits, for an XNOR layer that follows."
+    )
+    antialiasing: int = option(
+        default=0, dialect="alexeyab", help="Move the stride to a blur after the layer: 2 for 2×2, otherwise 3×3."
+    )
+    share_index: int | None = option(
+        default=None, dialect="alexeyab", help="Layer whose weights this one shares; the weights file has none for it."
+    )
+    dontloadscales: bool = option(default=False, help="Weights file has no scales, means and variances of batch norm.")
+    numload: int = option(default=0, dialect="pjreddie", help="Filters in the weights file, if fewer than `filters`.")
     xnor_joins_groups: bool = option(default=False, keys="", dialect_default="xnor_joins_groups")
 
     @property
@@ -266,15 +294,17 @@ class Deconvolutional(Padded):
     needs_map = True
     mechanism = "transposed convolution"
 
-    filters: int = option(default=1, minimum=1)
-    size: int = option(default=1, minimum=1)
-    stride: int = option(default=1, minimum=1)
-    pad: bool = option(default=False)
-    padding: int = option(default=0, minimum=0)
-    activation: Activation = option(default="logistic")
-    batch_normalize: bool = option(default=False)
-    dontloadscales: bool = option(default=False)
-    numload: int = option(default=0)
+    filters: int = option(default=1, minimum=1, help="Output channels.")
+    size: int = option(default=1, minimum=1, help="Side of the kernel in pixels.")
+    stride: int = option(default=1, minimum=1, help="Factor of the upsampling.")
+    pad: bool = option(default=False, help="Cut size // 2 pixels from each side; replaces `padding`.")
+    padding: int = option(default=0, minimum=0, help="Pixels that are cut from each side of the output.")
+    activation: Activation = option(default="logistic", help="Activation function.")
+    batch_normalize: bool = option(
+        default=False, help="Normalize with batch norm, whose biases replace those of the layer."
+    )
+    dontloadscales: bool = option(default=False, help="Weights file has no scales, means and variances of batch norm.")
+    numload: int = option(default=0, help="Filters in the weights file, if fewer than `filters`.")
 
     def infer_shape(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
         _check_numload(self)
@@ -328,59 +358,3 @@ class Deconvolutional(Padded):
 
     def summary(self, ctx: LayerContext) -> str:
         return f"deconv {self.size}×{self.size} /{self.stride}, {self.filters}"
-
-
-@layer("local")
-class Local(Layer):
-    """A convolution with different weights at every position (parser.c parse_local)."""
-
-    needs_map = True
-    mechanism = "local convolution"
-    is_size_bound = True
-
-    filters: int = option(default=1, minimum=1)
-    size: int = option(default=1, minimum=1)
-    stride: int = option(default=1, minimum=1)
-    pad: int = option(default=0, minimum=0)
-    activation: Activation = option(default="logistic")
-
-    def infer_shape(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
-        # local_layer.c local_out_height. im2col pads by `pad` pixels, so only size 3 is consistent when padded.
-        h, w = ((n - (1 if self.pad else self.size)) // self.stride + 1 for n in (inputs[0].h, inputs[0].w))
-        padded_size = [(n + 2 * self.pad - self.size) // self.stride + 1 for n in (inputs[0].h, inputs[0].w)]
-        if [h, w] != padded_size:
-            raise LayerError(
-                f"a padded [local] layer requires size=3 and pad=1, got size={self.size} and pad={self.pad}",
-                option="size",
-            )
-        return Shape(self.filters, h, w)
-
-    def windows(self, ctx: LayerContext) -> tuple[Window, ...]:
-        return (make_square_window(self.size, self.stride),)
-
-    def tensors(self, ctx: LayerContext) -> tuple[TensorSpec, ...]:
-        shape = (ctx.output.area, self.filters, ctx.input.c * self.size**2)
-        return (
-            TensorSpec("local.bias", ctx.output.tensor, role="bias"),
-            TensorSpec("local.weight", shape, make_uniform_initial(shape[2])),
-        )
-
-    def modules(self, ctx: LayerContext) -> tuple[ModuleSpec, ...]:
-        kwargs = {
-            "in_channels": ctx.input.c,
-            "out_channels": self.filters,
-            "output_size": (ctx.output.h, ctx.output.w),
-            "kernel_size": self.size,
-            "stride": self.stride,
-            "padding": self.pad,
-        }
-        return (
-            ModuleSpec("local", f"{MODULES_PACKAGE}.LocallyConnected2d", kwargs),
-            *make_activation_modules(self.activation),
-        )
-
-    def macs(self, ctx: LayerContext) -> int:
-        return ctx.output.size * ctx.input.c * self.size**2
-
-    def summary(self, ctx: LayerContext) -> str:
-        return f"local {self.size}×{self.size}{f' /{self.stride}' if self.stride > 1 else ''}, {self.filters}"

@@ -30,10 +30,12 @@ class Connected(LimitedGradient, Cuttable):
     role = "dense"
     is_size_bound = True
 
-    output: int = option(default=1, minimum=1)
-    activation: Activation = option(default="logistic")
-    batch_normalize: bool = option(default=False)
-    dontloadscales: bool = option(default=False)
+    output: int = option(default=1, minimum=1, help="Length of the output.")
+    activation: Activation = option(default="logistic", help="Activation function.")
+    batch_normalize: bool = option(
+        default=False, help="Normalize with batch norm, whose biases replace those of the layer."
+    )
+    dontloadscales: bool = option(default=False, help="Weights file has no scales, means and variances of batch norm.")
 
     def infer_shape(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
         return Shape.vector(self.output)
@@ -74,10 +76,12 @@ class Softmax(LossLayer, Classifier):
     loss_options = SoftmaxTraining
     is_identity_backward = True
 
-    groups: int = option(default=1)
-    temperature: float = option(default=1.0)
-    tree: PurePath | None = option(default=None, is_file=True)
-    spatial: bool = option(default=False)
+    groups: int = option(default=1, help="Equal parts of the vector with a softmax each.")
+    temperature: float = option(default=1.0, help="Divisor of the values before the softmax.")
+    tree: PurePath | None = option(default=None, is_file=True, help="File with the word tree of the classes.")
+    spatial: bool = option(
+        default=False, help="Softmax over the channels at each position; only Darknet's GPU code supports it."
+    )
 
     def infer_shape(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
         if self.spatial and inputs[0].is_map:
@@ -115,10 +119,10 @@ class Softmax(LossLayer, Classifier):
 class Implicit(Cuttable):
     """A learned constant, the same for every image (representation_layer.c)."""
 
-    mean: float = option(default=0.0)
-    std: float = option(default=0.2)
-    filters: int = option(default=128, minimum=1)
-    atoms: int = option(default=1, minimum=1)
+    mean: float = option(default=0.0, help="Mean of the start values.")
+    std: float = option(default=0.2, help="Spread of the start values.")
+    filters: int = option(default=128, minimum=1, help="Output channels.")
+    atoms: int = option(default=1, minimum=1, help="Values per channel.")
 
     def inputs(self, index: int) -> tuple[int, ...]:
         return ()

@@ -36,17 +36,30 @@ class Region(Head, LossLayer):
     needs_map = True
     anchor_options = "num= and anchors="
     anchors_in_cells = True
-    training = keys("jitter random log sqrt absolute mask_scale") | keys("resize", dialect="alexeyab")
+    training = {
+        **keys("jitter random"),
+        **keys(
+            log="Read by Darknet and not used.",
+            sqrt="Read by Darknet and not used.",
+            absolute="Read by Darknet and not used.",
+            mask_scale="Weight of the loss of masks.",
+        ),
+        **keys("resize", dialect="alexeyab"),
+    }
     loss_options = RegionTraining
 
-    classes: int = option(default=20, minimum=0)
-    coords: int = option(default=4, minimum=4)
-    num: int = option(default=1, minimum=1)
-    softmax: bool = option(default=False)
-    background: bool = option(default=False, dialect="pjreddie")
-    anchors: tuple[float, ...] = option(default=())
-    tree: PurePath | None = option(default=None, is_file=True)
-    map: PurePath | None = option(default=None, is_file=True)
+    classes: int = option(default=20, minimum=0, help="Number of classes.")
+    coords: int = option(default=4, minimum=4, help="Values per box; 4, or more for a mask.")
+    num: int = option(default=1, minimum=1, help="Number of anchors.")
+    softmax: bool = option(default=False, help="Softmax over the classes instead of independent values.")
+    background: bool = option(
+        default=False, dialect="pjreddie", help="Objectness takes part in the softmax over the classes."
+    )
+    anchors: tuple[float, ...] = option(default=(), help="Widths and heights of the anchors in grid cells.")
+    tree: PurePath | None = option(default=None, is_file=True, help="File with the word tree of the classes.")
+    map: PurePath | None = option(
+        default=None, is_file=True, help="File that maps these classes to those of a data set."
+    )
 
     def with_anchors(self, count: int) -> Head:
         return replace(self, num=count)
@@ -139,15 +152,18 @@ class DetectionHead(Head, LossLayer):
     is_size_bound = True
     has_objectness = True
     stays_in_letterbox = True
-    training = keys("jitter max reorg") | keys("resize", dialect="alexeyab")
+    training = {
+        **keys("jitter max", reorg="Read by Darknet and not used."),
+        **keys("resize", dialect="alexeyab"),
+    }
     loss_options = DetectionTraining
 
-    classes: int = option(default=1, minimum=0)
-    coords: int = option(default=1, minimum=0)
-    num: int = option(default=1, minimum=1)
-    side: int = option(default=7, minimum=1)
-    softmax: bool = option(default=False)
-    sqrt: bool = option(default=False)
+    classes: int = option(default=1, minimum=0, help="Number of classes.")
+    coords: int = option(default=1, minimum=0, help="Values per box; 4 for x, y, width and height.")
+    num: int = option(default=1, minimum=1, help="Boxes per grid cell.")
+    side: int = option(default=7, minimum=1, help="Grid cells per side.")
+    softmax: bool = option(default=False, help="Softmax over the classes of each cell.")
+    sqrt: bool = option(default=False, help="Width and height are predicted as square roots.")
 
     @property
     def predictors(self) -> int:
@@ -219,8 +235,8 @@ class Iseg(Head, LossLayer):
     needs_map = True
     loss_options = Training
 
-    classes: int = option(default=20, minimum=0)
-    ids: int = option(default=32, minimum=0)
+    classes: int = option(default=20, minimum=0, help="Number of classes.")
+    ids: int = option(default=32, minimum=0, help="Values of the embedding per pixel.")
 
     @property
     def predictors(self) -> int:

@@ -20,11 +20,15 @@ class Route(Joining, ChannelSlice):
 
     mechanism = "concatenation"
     role = "cat"
-    training = keys("stream wait_stream", dialect="alexeyab")
+    training = keys(
+        dialect="alexeyab", stream="CUDA stream that runs the layer.", wait_stream="CUDA stream to wait for."
+    )
 
-    layers: tuple[int, ...] = option()
-    groups: int = option(default=1, dialect="alexeyab")
-    group_id: int = option(default=0, dialect="alexeyab")
+    layers: tuple[int, ...] = option(help="Layers to read: negative numbers relative to this one, others absolute.")
+    groups: int = option(
+        default=1, dialect="alexeyab", help="Equal parts into which the channels of each layer are divided."
+    )
+    group_id: int = option(default=0, dialect="alexeyab", help="Part to read, counted from 0.")
 
     def inputs(self, index: int) -> tuple[int, ...]:
         return tuple(to_absolute_index(position, index) for position in self.layers)
@@ -88,17 +92,25 @@ class Shortcut(Joining, Cuttable):
     mechanism = "addition"
     role = "add"
 
-    from_: tuple[int, ...] = option(keys="from", read=read_first(read_int, fork="pjreddie"))
-    activation: Activation = option(default="linear")
-    alpha: float = option(default=1.0, dialect="pjreddie")
-    beta: float = option(default=1.0, dialect="pjreddie")
+    from_: tuple[int, ...] = option(
+        keys="from",
+        read=read_first(read_int, fork="pjreddie"),
+        help="Layers to add: negative relative to this one, otherwise absolute.",
+    )
+    activation: Activation = option(default="linear", help="Activation function.")
+    alpha: float = option(default=1.0, dialect="pjreddie", help="Factor of the previous layer.")
+    beta: float = option(default=1.0, dialect="pjreddie", help="Factor of the earlier layer.")
     weights_type: str = option(
         default="none",
         dialect="alexeyab",
         read=read_choice("none", "per_feature", "per_channel", aliases={"per_layer": "per_feature"}),
+        help="Learned factors: none, one per layer (`per_feature`) or one per channel.",
     )
     weights_normalization: str = option(
-        default="none", dialect="alexeyab", read=read_choice("none", "relu", "softmax", aliases={"avg_relu": "relu"})
+        default="none",
+        dialect="alexeyab",
+        read=read_choice("none", "relu", "softmax", aliases={"avg_relu": "relu"}),
+        help="How the factors are normalized.",
     )
 
     def inputs(self, index: int) -> tuple[int, ...]:
@@ -210,9 +222,9 @@ class ScaleChannels(Gate):
 
     mechanism = "channel gate"
 
-    from_: int = option(keys="from")
-    scale_wh: bool = option(default=False)
-    activation: Activation = option(default="linear")
+    from_: int = option(keys="from", help="Map to multiply: negative relative to this layer, otherwise absolute.")
+    scale_wh: bool = option(default=False, help="One factor per position instead of one per channel.")
+    activation: Activation = option(default="linear", help="Activation function.")
 
     def infer_shape(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
         gate, x = inputs
@@ -233,8 +245,8 @@ class Sam(Gate):
 
     mechanism = "gate"
 
-    from_: int = option(keys="from")
-    activation: Activation = option(default="linear")
+    from_: int = option(keys="from", help="Map to multiply: negative relative to this layer, otherwise absolute.")
+    activation: Activation = option(default="linear", help="Activation function.")
 
     def infer_shape(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
         gate, x = inputs

@@ -16,7 +16,7 @@ from darkparse.layers.training import CostTraining, Training
 class ActivationLayer(Layer):
     """An activation as a separate layer (activation_layer.c)."""
 
-    activation: Activation = option(default="linear")
+    activation: Activation = option(default="linear", help="Activation function.")
 
     def infer_shape(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
         if ACTIVATIONS[self.activation].over_channels and not inputs[0].is_map:
@@ -80,10 +80,10 @@ class Normalization(Layer):
 
     needs_map = True
 
-    alpha: float = option(default=0.0001)
-    beta: float = option(default=0.75)
-    kappa: float = option(default=1.0)
-    size: int = option(default=5, minimum=1)
+    alpha: float = option(default=0.0001, help="Factor of the sum of squares.")
+    beta: float = option(default=0.75, help="Exponent of the divisor.")
+    kappa: float = option(default=1.0, help="Constant in the divisor.")
+    size: int = option(default=5, minimum=1, help="Neighboring channels in the sum.")
 
     def modules(self, ctx: LayerContext) -> tuple[ModuleSpec, ...]:
         kwargs = self.options("size", "alpha", "beta", "kappa")
@@ -117,9 +117,16 @@ class L2norm(Layer):
 class Dropout(Layer):
     """Dropout: no effect at inference; in training a fraction of the values is set to 0 (dropout_layer.c)."""
 
-    training = keys("dropblock dropblock_size_rel dropblock_size_abs", dialect="alexeyab")
+    training = keys(
+        dialect="alexeyab",
+        dropblock="Drop blocks of positions instead of single values.",
+        dropblock_size_rel="Side of a block as a fraction of the map.",
+        dropblock_size_abs="Side of a block in pixels.",
+    )
 
-    probability: float = option(default=0.5, dialect_default="dropout_probability")
+    probability: float = option(
+        default=0.5, dialect_default="dropout_probability", help="Fraction of the values set to 0 in training."
+    )
 
     def infer_shape(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
         if not 0 <= self.probability <= 1:
@@ -132,7 +139,9 @@ class Dropout(Layer):
 
 @layer("empty", "silence", dialect="alexeyab")
 class Empty(Layer):
-    """No operation: the input passes through (parser.c, EMPTY)."""
+    """No operation: the input passes through."""
+
+    parser = "parse_network_cfg"
 
 
 @layer("cost")
@@ -140,7 +149,11 @@ class CostLayer(LossLayer):
     """A loss; at inference the input passes through (cost_layer.c)."""
 
     role = "loss"
-    training = keys("ratio") | keys("noobj thresh", dialect="pjreddie")
+    training = keys(ratio="Fraction of the largest errors that are trained.") | keys(
+        dialect="pjreddie",
+        noobj="Factor of errors where the target is 0.",
+        thresh="Errors below this are not trained.",
+    )
     loss_options = CostTraining
 
     def loss(self, ctx: LayerContext, options: CostTraining, net: Shape) -> LossSpec:
@@ -152,7 +165,14 @@ class Contrastive(LossLayer):
     """A loss over embeddings; at inference the input passes through (softmax_layer.c make_contrastive_layer)."""
 
     role = "loss"
-    training = keys("classes yolo_layer temperature cls_normalizer max_delta contrastive_neg_max")
+    training = keys(
+        classes="Number of classes.",
+        yolo_layer="Head whose objects are compared.",
+        temperature="Divisor of similarities.",
+        cls_normalizer="Weight of the loss.",
+        max_delta="Limit of a gradient's absolute value.",
+        contrastive_neg_max="Maximum number of negative pairs per object.",
+    )
     loss_options = Training
 
     def loss(self, ctx: LayerContext, options: Training, net: Shape) -> LossSpec:

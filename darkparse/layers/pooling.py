@@ -27,16 +27,28 @@ class Maxpool(Layer):
     needs_map = True
     mechanism = "pool"
     role = "pool"
-    training = keys("maxpool_zero_nonmax", dialect="alexeyab")
+    training = keys(
+        dialect="alexeyab", maxpool_zero_nonmax="Set all values but the maximum of each window to 0 in the gradient."
+    )
 
-    stride: int = option(default=1)
-    stride_x: int = option(dialect="alexeyab", factory=lambda p: p.stride)
-    stride_y: int = option(dialect="alexeyab", factory=lambda p: p.stride)
-    size: int = option(factory=lambda p: p.stride)
-    padding: int = option(factory=lambda p: p.size - 1)
-    maxpool_depth: bool = option(default=False, dialect="alexeyab")
-    out_channels: int = option(default=1, dialect="alexeyab")
-    antialiasing: int = option(default=0, dialect="alexeyab")
+    stride: int = option(default=1, help="Step of the window in pixels.")
+    stride_x: int = option(
+        dialect="alexeyab", factory=lambda p: p.stride, formula="stride", help="Horizontal step in pixels."
+    )
+    stride_y: int = option(
+        dialect="alexeyab", factory=lambda p: p.stride, formula="stride", help="Vertical step in pixels."
+    )
+    size: int = option(factory=lambda p: p.stride, formula="stride", help="Side of the window in pixels.")
+    padding: int = option(
+        factory=lambda p: p.size - 1, formula="size - 1", help="Padding in pixels, both sides together."
+    )
+    maxpool_depth: bool = option(
+        default=False, dialect="alexeyab", help="Take the maximum over channels instead of positions."
+    )
+    out_channels: int = option(default=1, dialect="alexeyab", help="Output channels with `maxpool_depth`.")
+    antialiasing: int = option(
+        default=0, dialect="alexeyab", help="Move the stride to a blur after the layer: 2 for 2×2, otherwise 3×3."
+    )
 
     def infer_shape(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
         x = inputs[0]
@@ -135,11 +147,13 @@ class LocalAvgpool(Layer):
     mechanism = "pool"
     role = "pool"
 
-    stride: int = option(default=1)
-    stride_x: int = option(factory=lambda p: p.stride)
-    stride_y: int = option(factory=lambda p: p.stride)
-    size: int = option(factory=lambda p: p.stride)
-    padding: int = option(factory=lambda p: p.size - 1)
+    stride: int = option(default=1, help="Step of the window in pixels.")
+    stride_x: int = option(factory=lambda p: p.stride, formula="stride", help="Horizontal step in pixels.")
+    stride_y: int = option(factory=lambda p: p.stride, formula="stride", help="Vertical step in pixels.")
+    size: int = option(factory=lambda p: p.stride, formula="stride", help="Side of the window in pixels.")
+    padding: int = option(
+        factory=lambda p: p.size - 1, formula="size - 1", help="Padding in pixels, both sides together."
+    )
 
     def infer_shape(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
         return infer_pooled_shape(inputs[0], self.size, (self.stride_y, self.stride_x), self.padding)

@@ -53,12 +53,18 @@ class VectorMemory(Layer):
 class Rnn(VectorMemory):
     """A simple recurrent layer: state from input and state, output from state (rnn_layer.c)."""
 
-    output: int = option(default=1, minimum=1)
-    hidden: int = option(default=1, minimum=1)
-    activation: Activation = option(default="logistic")
-    batch_normalize: bool = option(default=False)
-    logistic: int = option(default=0, dialect="alexeyab")
-    shortcut: bool = option(default=False)
+    output: int = option(default=1, minimum=1, help="Length of the output.")
+    hidden: int = option(default=1, minimum=1, help="Length of the state; pjreddie's fork uses `output`.")
+    activation: Activation = option(default="logistic", help="Activation of state and output.")
+    batch_normalize: bool = option(
+        default=False, help="Normalize with batch norm, whose biases replace those of the layer."
+    )
+    logistic: int = option(
+        default=0,
+        dialect="alexeyab",
+        help="Activation of the state: 1 for logistic, 2 for loggy, otherwise `activation`.",
+    )
+    shortcut: bool = option(default=False, help="Add the old state to the new one instead of replacing it.")
 
     @property
     def self_activation(self) -> str:
@@ -117,9 +123,13 @@ class GatedVectorMemory(VectorMemory):
 class Gru(GatedVectorMemory):
     """A gated recurrent unit (gru_layer.c); the candidate is logistic unless `tanh`."""
 
-    output: int = option(default=1, minimum=1)
-    batch_normalize: bool = option(default=False)
-    tanh: bool = option(default=False, dialect="pjreddie")
+    output: int = option(default=1, minimum=1, help="Length of the output.")
+    batch_normalize: bool = option(
+        default=False, help="Normalize with batch norm, whose biases replace those of the layer."
+    )
+    tanh: bool = option(
+        default=False, dialect="pjreddie", help="Use tanh for the candidate state instead of the logistic function."
+    )
 
     def get_matrix_order(self, dialect: Dialect) -> tuple[str, ...]:
         return dialect.gru_order
@@ -133,8 +143,10 @@ class Gru(GatedVectorMemory):
 class Lstm(GatedVectorMemory):
     """A long short-term memory (lstm_layer.c)."""
 
-    output: int = option(default=1, minimum=1)
-    batch_normalize: bool = option(default=False)
+    output: int = option(default=1, minimum=1, help="Length of the output.")
+    batch_normalize: bool = option(
+        default=False, help="Normalize with batch norm, whose biases replace those of the layer."
+    )
 
     def get_matrix_order(self, dialect: Dialect) -> tuple[str, ...]:
         return dialect.lstm_order
@@ -213,18 +225,26 @@ class ConvolutionalMemory(Padded):
 class Crnn(ConvolutionalMemory):
     """A recurrent layer whose matrices are convolutions (crnn_layer.c)."""
 
-    hidden: int = option(default=1, keys="hidden hidden_filters", minimum=1)
-    output: int = option(default=1, keys="output output_filters", minimum=1)
-    activation: Activation = option(default="logistic")
-    batch_normalize: bool = option(default=False)
-    shortcut: bool = option(default=False)
-    size: int = option(default=3, dialect="alexeyab", minimum=1)
-    stride: int = option(default=1, dialect="alexeyab", minimum=1)
-    dilation: int = option(default=1, dialect="alexeyab", minimum=1)
-    pad: bool = option(default=False, dialect="alexeyab")
-    padding: int = option(default=0, dialect="alexeyab", dialect_default="crnn_padding", minimum=0)
-    groups: int = option(default=1, dialect="alexeyab", minimum=1)
-    xnor: bool = option(default=False, dialect="alexeyab")
+    hidden: int = option(default=1, keys="hidden hidden_filters", minimum=1, help="Channels of the state.")
+    output: int = option(default=1, keys="output output_filters", minimum=1, help="Output channels.")
+    activation: Activation = option(default="logistic", help="Activation of state and output.")
+    batch_normalize: bool = option(
+        default=False, help="Normalize with batch norm, whose biases replace those of the layer."
+    )
+    shortcut: bool = option(default=False, help="Add the old state to the new one instead of replacing it.")
+    size: int = option(default=3, dialect="alexeyab", minimum=1, help="Side of the kernel in pixels.")
+    stride: int = option(default=1, dialect="alexeyab", minimum=1, help="Step of the window in pixels.")
+    dilation: int = option(
+        default=1, dialect="alexeyab", minimum=1, help="Distance of neighboring kernel values in pixels."
+    )
+    pad: bool = option(default=False, dialect="alexeyab", help="Pad by size // 2 on each side; replaces `padding`.")
+    padding: int = option(
+        default=0, dialect="alexeyab", dialect_default="crnn_padding", minimum=0, help="Padding on each side in pixels."
+    )
+    groups: int = option(
+        default=1, dialect="alexeyab", minimum=1, help="Groups of channels that are convolved separately."
+    )
+    xnor: bool = option(default=False, dialect="alexeyab", help="Use signs of weights and inputs (XNOR-Net).")
 
     def get_weight_shapes(self, ctx: LayerContext) -> dict[str, tuple[int, int, int, int]]:
         channels = {
@@ -264,22 +284,29 @@ class ConvLstm(ConvolutionalMemory):
     both, and darkparse follows it.
     """
 
-    training = keys("time_normalizer xnor")
+    training = keys(
+        time_normalizer="Factor of the gradient for each step back in time.",
+        xnor="Use signs of weights and inputs.",
+    )
 
-    output: int = option(default=1, minimum=1)
-    size: int = option(default=3, minimum=1)
-    stride: int = option(default=1, minimum=1)
-    dilation: int = option(default=1, minimum=1)
-    pad: bool = option(default=False)
-    padding: int = option(default=0, minimum=0)
-    groups: int = option(default=1, minimum=1)
-    activation: Activation = option(default="linear")
-    lstm_activation: Activation = option(default="tanh")
-    batch_normalize: bool = option(default=False)
-    peephole: bool = option(default=False)
-    bottleneck: bool = option(default=False)
-    shortcut: bool = option(default=False)
-    state_constrain: int = option(default=32)
+    output: int = option(default=1, minimum=1, help="Output channels.")
+    size: int = option(default=3, minimum=1, help="Side of the kernel in pixels.")
+    stride: int = option(default=1, minimum=1, help="Step of the window in pixels.")
+    dilation: int = option(default=1, minimum=1, help="Distance of neighboring kernel values in pixels.")
+    pad: bool = option(default=False, help="Pad by size // 2 on each side; replaces `padding`.")
+    padding: int = option(default=0, minimum=0, help="Padding on each side in pixels.")
+    groups: int = option(default=1, minimum=1, help="Groups of channels that are convolved separately.")
+    activation: Activation = option(default="linear", help="Activation of the convolutions.")
+    lstm_activation: Activation = option(default="tanh", help="Activation of cell and output.")
+    batch_normalize: bool = option(
+        default=False, help="Normalize with batch norm, whose biases replace those of the layer."
+    )
+    peephole: bool = option(default=False, help="Gates also read the cell state.")
+    bottleneck: bool = option(default=False, help="One convolution of input and state feeds all gates.")
+    shortcut: bool = option(
+        default=False, help="With `bottleneck`, add half of the bottleneck's channels to the output."
+    )
+    state_constrain: int = option(default=32, help="Limit of the cell state's absolute value.")
 
     def get_weight_shapes(self, ctx: LayerContext) -> dict[str, tuple[int, int, int, int]]:
         """Return the weight shape of each convolution, in file order (parser.c load_weights_upto, CONV_LSTM)."""
@@ -332,7 +359,7 @@ class History(Layer):
     has_state = True
     mechanism = "history"
 
-    history_size: int = option(default=4, minimum=1)
+    history_size: int = option(default=4, minimum=1, help="Inputs that are stored.")
 
     def infer_shape(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
         c, h, w = inputs[0]

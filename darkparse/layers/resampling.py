@@ -24,8 +24,8 @@ class Upsample(Layer):
     mechanism = "upsampling"
     role = "upsample"
 
-    stride: int = option(default=2)
-    scale: float = option(default=1.0)
+    stride: int = option(default=2, help="Factor of the upsampling; negative for the sum over blocks of that size.")
+    scale: float = option(default=1.0, help="Factor of the values.")
 
     def infer_shape(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
         c, h, w = inputs[0]
@@ -111,10 +111,14 @@ class Reorg(Rearranging, Reinterpretable):
     """
 
     consequence = "; Darknet continues and writes past its buffer (blas.c reorg_cpu)"
-    stride: int = option(default=1)
-    reverse: bool = option(default=False)
-    flatten: bool = option(default=False, dialect="pjreddie")
-    extra: int = option(default=0, dialect="pjreddie")
+    stride: int = option(default=1, help="Side of a block in pixels.")
+    reverse: bool = option(default=False, help="Move channels to positions instead.")
+    flatten: bool = option(
+        default=False, dialect="pjreddie", help="Move whole channels to the end, position by position."
+    )
+    extra: int = option(
+        default=0, dialect="pjreddie", help="Zeros to append to the flattened input, instead of any rearrangement."
+    )
 
     def infer_shape(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
         x = inputs[0]
@@ -167,8 +171,8 @@ class Reorg(Rearranging, Reinterpretable):
 class Reorg3d(Rearranging):
     """Blocks of positions moved to channels, in the usual order of space-to-depth (AlexeyAB reorg_layer.c)."""
 
-    stride: int = option(default=1, minimum=1)
-    reverse: bool = option(default=False)
+    stride: int = option(default=1, minimum=1, help="Side of a block in pixels.")
+    reverse: bool = option(default=False, help="Move channels to positions instead.")
 
     def infer_shape(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
         if self.reverse and inputs[0].c % self.stride**4:
@@ -199,11 +203,17 @@ class Crop(Layer):
     needs_map = True
     mechanism = "crop"
     is_size_bound = True
-    training = keys("flip angle saturation exposure shift")
+    training = keys(
+        flip="Mirror half of the images in training.",
+        angle="Maximum rotation in degrees in training.",
+        saturation="Maximum change of the saturation in training, as a factor.",
+        exposure="Maximum change of the brightness in training, as a factor.",
+        shift="Maximum shift of each color channel in training.",
+    )
 
-    crop_height: int = option(default=1)
-    crop_width: int = option(default=1)
-    noadjust: bool = option(default=False)
+    crop_height: int = option(default=1, help="Height of the output in pixels.")
+    crop_width: int = option(default=1, help="Width of the output in pixels.")
+    noadjust: bool = option(default=False, help="Keep values of 0 to 1 instead of scaling them to -1 to 1.")
 
     def infer_shape(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
         c, h, w = inputs[0]

@@ -106,8 +106,14 @@ class MaskedHead(Head, LossLayer):
 
 ANCHOR_TRAINING = keys("jitter random")
 YOLO_TRAINING = keys(
-    "resize track_history_size sim_thresh dets_for_track dets_for_show track_ciou_norm embedding_layer",
+    "resize",
     dialect="alexeyab",
+    track_history_size="Frames that tracking stores.",
+    sim_thresh="Minimum similarity of embeddings in tracking.",
+    dets_for_track="Detections before an object is tracked.",
+    dets_for_show="Detections before an object is shown.",
+    track_ciou_norm="Weight of the overlap in tracking, beside the similarity.",
+    embedding_layer="Layer with an embedding for each anchor, for tracking.",
 )
 
 
@@ -118,17 +124,34 @@ class Yolo(MaskedHead):
     training = ANCHOR_TRAINING | YOLO_TRAINING
     loss_options = YoloTraining
 
-    classes: int = option(default=20, minimum=0)
-    num: int = option(default=1, minimum=1)
-    mask: tuple[int, ...] | None = option(default=None)
-    anchors: tuple[float, ...] = option(default=())
-    scale_x_y: float = option(default=1.0, dialect="alexeyab")
-    new_coords: bool = option(default=False, dialect="alexeyab")
-    nms_kind: str = option(
-        default="default", dialect="alexeyab", read=read_choice("default", "greedynms", "diounms", fallback="default")
+    classes: int = option(default=20, minimum=0, help="Number of classes.")
+    num: int = option(default=1, minimum=1, help="Number of anchors in `anchors`.")
+    mask: tuple[int, ...] | None = option(
+        default=None, help="Positions in `anchors` that this head uses, counted from 0; all without it."
     )
-    beta_nms: float = option(default=0.6, dialect="alexeyab")
-    map: PurePath | None = option(default=None, is_file=True)
+    anchors: tuple[float, ...] = option(
+        default=(), help="Widths and heights of the anchors in pixels of the network's input."
+    )
+    scale_x_y: float = option(
+        default=1.0, dialect="alexeyab", help="Factor that widens the range of a center beyond its cell."
+    )
+    new_coords: bool = option(
+        default=False,
+        dialect="alexeyab",
+        help="Input is logistic already; width and height are 4·t²·anchor instead of exp(t)·anchor.",
+    )
+    nms_kind: str = option(
+        default="default",
+        dialect="alexeyab",
+        read=read_choice("default", "greedynms", "diounms", fallback="default"),
+        help="Overlap that non-maximum suppression compares.",
+    )
+    beta_nms: float = option(
+        default=0.6, dialect="alexeyab", help="Exponent of the distance term of `greedynms` and `diounms`."
+    )
+    map: PurePath | None = option(
+        default=None, is_file=True, help="File that maps these classes to those of a data set."
+    )
 
     @property
     def expected_activation(self) -> Activation:
@@ -190,19 +213,29 @@ class GaussianYolo(MaskedHead):
     training = ANCHOR_TRAINING | YOLO_TRAINING
     loss_options = YoloTraining
 
-    classes: int = option(default=20, minimum=0)
-    num: int = option(default=1, minimum=1)
-    mask: tuple[int, ...] | None = option(default=None)
-    anchors: tuple[float, ...] = option(default=())
-    scale_x_y: float = option(default=1.0)
+    classes: int = option(default=20, minimum=0, help="Number of classes.")
+    num: int = option(default=1, minimum=1, help="Number of anchors in `anchors`.")
+    mask: tuple[int, ...] | None = option(
+        default=None, help="Positions in `anchors` that this head uses, counted from 0; all without it."
+    )
+    anchors: tuple[float, ...] = option(
+        default=(), help="Widths and heights of the anchors in pixels of the network's input."
+    )
+    scale_x_y: float = option(default=1.0, help="Factor that widens the range of a center beyond its cell.")
     nms_kind: str = option(
-        default="default", read=read_choice("default", "greedynms", "diounms", "cornersnms", fallback="default")
+        default="default",
+        read=read_choice("default", "greedynms", "diounms", "cornersnms", fallback="default"),
+        help="Overlap that non-maximum suppression compares.",
     )
-    beta_nms: float = option(default=0.6)
+    beta_nms: float = option(default=0.6, help="Exponent of the distance term of `greedynms` and `diounms`.")
     yolo_point: str = option(
-        default="center", read=read_choice("center", "left_top", "right_bottom", fallback="center")
+        default="center",
+        read=read_choice("center", "left_top", "right_bottom", fallback="center"),
+        help="Point of a box that x and y predict.",
     )
-    map: PurePath | None = option(default=None, is_file=True)
+    map: PurePath | None = option(
+        default=None, is_file=True, help="File that maps these classes to those of a data set."
+    )
 
     @property
     def entries(self) -> int:

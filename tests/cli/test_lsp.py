@@ -90,6 +90,7 @@ def test_lsp_session_answers_diagnostics_hover_and_definition() -> None:
         for fact in ("**L0 conv 3×3 /2, 8**", "64×64×3 → 32×32×8", "H×W ÷2, C ×2.67", "parameters", "3×3 pixels"):
             assert fact in told
         assert "3 layers" in await editor.hover(2)
+        assert "**size** Side of the kernel in pixels. (default 1)\n\n**L0 conv" in await editor.hover(8)
         assert [await editor.definition(17, column) for column in (10, 11, 13, 1)] == [13, 13, 6, None]
         (warning,) = await editor.change(ROUTED.replace("activation=leaky", "activation=é leeky"))
         assert (warning.code, warning.severity) == ("unknown-activation", types.DiagnosticSeverity.Warning)
