@@ -121,7 +121,7 @@ class HelpCommand(click.Command):
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         options = [option for option in self.get_params(ctx) if isinstance(option, click.Option) and not option.hidden]
         options.sort(key=lambda option: find_position(ctx.command.name, option))
-        rows = [(find_position(ctx.command.name, option)[0], *_describe(option, ctx)) for option in options]
+        rows = [(find_position(ctx.command.name, option)[0], *describe_option(option, ctx)) for option in options]
         width = max(len(term) for _, term, _ in rows if len(term) <= MAX_TERM)
         for number, section in groupby(rows, key=itemgetter(0)):
             with formatter.section(list(HEADINGS)[number]):
@@ -142,7 +142,7 @@ def _long_name(option: click.Option) -> str:
     return next(name for name in option.opts if name.startswith("--"))
 
 
-def _describe(option: click.Option, ctx: click.Context) -> tuple[str, str]:
+def describe_option(option: click.Option, ctx: click.Context) -> tuple[str, str]:
     """Return an option with its value, without aliases; and its description, with choices and default in brackets."""
     short_names = [name for name in option.opts if not name.startswith("--")]
     term = ", ".join([*short_names, "/".join([_long_name(option), *option.secondary_opts])])

@@ -17,11 +17,11 @@ class Augmentation(Training):
     exposure: float = option(default=1.0, help="Maximum change of the brightness, as a factor.")
     hue: float = option(default=0.0, help="Maximum shift of the hue, as a fraction of the circle.")
     min_crop: int | None = option(
-        default=None, help="Minimum side of an image before it is cropped, in pixels; default: width."
+        default=None, formula="width", help="Minimum side of an image before it is cropped, in pixels."
     )
     """None for the input's width; `max_crop` defaults to twice the width."""
     max_crop: int | None = option(
-        default=None, help="Maximum side of an image before it is cropped, in pixels; default: twice the width."
+        default=None, formula="2 * width", help="Maximum side of an image before it is cropped, in pixels."
     )
     min_ratio: float | None = option(
         default=None,

@@ -140,7 +140,7 @@ def option(
         is_file: Whether the value names a file: a `Path` if it may be read, a `PurePath` if it is missing or outside
             the allowed directories.
         minimum: Smallest valid value.
-        formula: What `factory` computes, for the reference.
+        formula: What `factory` or a training class computes as the default, for the reference.
         help: Meaning in one sentence, with the unit, for the reference and for editors.
     """
     value = DerivedDefault(factory) if factory else default

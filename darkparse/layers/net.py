@@ -12,7 +12,7 @@ from darkparse.layers.training import NetTraining
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Net:
-    """Options of `[net]`: typed if they affect inference, otherwise known by name only (parser.c parse_net_options)."""
+    """Input, batches and training of the network (parser.c parse_net_options)."""
 
     kind: ClassVar[str] = "net"
     aliases: ClassVar[tuple[str, ...]] = ("network",)

@@ -12,7 +12,7 @@ from typing import Any
 
 from darkparse.layers.activations import ACTIVATIONS, Activation
 from darkparse.layers.augmentation import Augmentation, HeadAugmentation
-from darkparse.layers.base import BoundField, DerivedDefault, Layer, get_bound_fields, get_named_options
+from darkparse.layers.base import BoundField, Layer, get_bound_fields, get_named_options
 from darkparse.layers.dialect import DIALECTS, Dialect
 from darkparse.layers.head import Head
 from darkparse.layers.net import Net
@@ -135,7 +135,7 @@ def _describe_field(cls: type[Any], field: BoundField, annotation: Any, *, is_tr
 
 def _describe_default(cls: type[Any], field: BoundField) -> str:
     default = next(item.default for item in cls.__dataclass_fields__.values() if item.name == field.name)
-    if isinstance(default, DerivedDefault):
+    if field.spec.formula:
         return field.spec.formula
     if field.spec.dialect_default is None:
         return _format_default(default)

@@ -190,7 +190,7 @@ class NetTraining(Training):
     max_batches: int = option(default=0, help="Iterations of the training.")
     learning_rate_min: float = option(default=1e-5, dialect="alexeyab", help="Minimum learning rate of `sgdr`.")
     sgdr_cycle: int | None = option(
-        default=None, dialect="alexeyab", help="Iterations of the first cycle of `sgdr`; default: max_batches."
+        default=None, formula="max_batches", dialect="alexeyab", help="Iterations of the first cycle of `sgdr`."
     )
     """None for `max_batches`."""
     sgdr_mult: int = option(
