@@ -71,7 +71,7 @@ def write_container(loaded: LoadedArrays, job: ConvertJob) -> str:
 
 
 def write_export(loaded: LoadedArrays, job: ConvertJob) -> str:
-    """Write a file for another runtime: `.onnx`, `.pt2`, `.ts` or `.aoti.pt2`."""
+    """Write a file for another runtime: `.onnx`, `.pt2`, `.ts`, `.aoti.pt2` or `.tflite`."""
     return export(loaded, job.out, job.export, verify=bool(job.verify))
 
 
@@ -141,7 +141,8 @@ def command(job: ConvertJob) -> None:
     """Convert weights to another format.
 
     The extension of --out selects the format: .weights, .safetensors, .pt and .npz contain weights; .onnx, .pt2
-    (torch.export), .ts (TorchScript) and .aoti.pt2 (AOTInductor) run without darkparse.
+    (torch.export), .ts (TorchScript), .aoti.pt2 (AOTInductor) and .tflite (requires litert-torch) run without
+    darkparse.
 
     Also reads Keras .h5 files and state dicts of pytorch-YOLOv4, ultralytics/yolov3 and PyTorch-YOLOv3. CFG can be
     omitted for .safetensors, .pt and .npz files written by darkparse, which contain it.

@@ -1,4 +1,4 @@
-"""Targets of `darkparse convert` for other runtimes: ONNX, torch.export, TorchScript, AOTInductor."""
+"""Targets of `darkparse convert` for other runtimes: ONNX, torch.export, TorchScript, AOTInductor, TFLite."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from darkparse.datasets.names import find_class_ids, find_names
 from darkparse.detect.images import open_image
 from darkparse.detect.preprocess import fit_image
 from darkparse.detect.task import class_count
+from darkparse.export.tflite import find_obstacle
 from darkparse.network import Network
 from darkparse.network.detection_settings import DetectionSettings
-from darkparse.network.dynamic_axes import HEAD_FORMS
+from darkparse.network.dynamic_axes import HEAD_FORMS, DynamicAxes, Heads
 from darkparse.onnx.write import OPSETS
 from darkparse.weights import LoadedArrays
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from darkparse.model import CheckResult, Darknet
-    from darkparse.network.dynamic_axes import Heads
+    from darkparse.model import CheckResult
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -91,6 +91,8 @@ def export_options(function: F) -> F:
 def check_export(out: Path, options: ExportOptions) -> None:
     """Raise for options that the file format does not support."""
     ending = find_ending(out)
+    if ending == ".tflite" and (obstacle := find_obstacle()):
+        raise click.UsageError(obstacle)
     if options.classes and options.heads != "nms":
         raise click.UsageError("--classes requires --heads nms")
     unused = options.used_options() - EXPORTERS[ending][1]
@@ -139,46 +141,20 @@ def _find_names(network: Network, options: ExportOptions) -> tuple[str, ...]:
     return find_names(network, class_count(network, use_class_map=False), options.names)
 
 
-def _write_program(loaded: LoadedArrays, out: Path, options: ExportOptions, verify: bool) -> CheckResult | None:
-    return darkparse.to_program(
-        _load(loaded),
-        out,
-        heads=options.heads,
-        dynamic_batch=not options.fixed_batch,
-        dynamic_size=options.dynamic_size,
-        half=options.half,
-        verify=verify,
-        image=_read_image(loaded.network, options.image),
-    )
-
-
-def _write_torchscript(loaded: LoadedArrays, out: Path, options: ExportOptions, verify: bool) -> CheckResult | None:
-    return darkparse.to_torchscript(
-        _load(loaded),
-        out,
-        heads=options.heads,
-        half=options.half,
-        verify=verify,
-        image=_read_image(loaded.network, options.image),
-    )
-
-
-def _write_compiled(loaded: LoadedArrays, out: Path, options: ExportOptions, verify: bool) -> CheckResult | None:
-    return darkparse.to_compiled(
-        _load(loaded),
-        out,
-        heads=options.heads,
-        dynamic_batch=not options.fixed_batch,
-        half=options.half,
-        verify=verify,
-        image=_read_image(loaded.network, options.image),
-    )
-
-
-def _load(loaded: LoadedArrays) -> Darknet:
+def _write_module(loaded: LoadedArrays, out: Path, options: ExportOptions, verify: bool) -> CheckResult | None:
+    from darkparse.export.torch_formats import FORMATS, write_module
     from darkparse.model import load
 
-    return load(loaded.network, loaded)
+    return write_module(
+        FORMATS[find_ending(out)],
+        load(loaded.network, loaded),
+        out,
+        options.heads,
+        DynamicAxes(not options.fixed_batch, options.dynamic_size),
+        half=options.half,
+        verify=verify,
+        image=_read_image(loaded.network, options.image),
+    )
 
 
 def _read_image(network: Network, path: Path | None) -> Tensor | None:
@@ -200,9 +176,10 @@ _COMMON_OPTIONS = {"heads", "half", "image"}
 _ONNX_OPTIONS = {"dynamic_size", "fixed_batch", "opset", "threshold", "nms", "classes", "names", "no_fold", "in_place"}
 EXPORTERS: dict[str, tuple[Exporter, set[str]]] = {
     ".onnx": (_write_onnx, _COMMON_OPTIONS | _ONNX_OPTIONS),
-    ".aoti.pt2": (_write_compiled, _COMMON_OPTIONS | {"fixed_batch"}),
-    ".pt2": (_write_program, _COMMON_OPTIONS | {"dynamic_size", "fixed_batch"}),
-    ".ts": (_write_torchscript, _COMMON_OPTIONS),
+    ".aoti.pt2": (_write_module, _COMMON_OPTIONS | {"fixed_batch"}),
+    ".pt2": (_write_module, _COMMON_OPTIONS | {"dynamic_size", "fixed_batch"}),
+    ".ts": (_write_module, _COMMON_OPTIONS),
+    ".tflite": (_write_module, {"heads", "image"}),
 }
 """File extension → writer and the options that it supports."""
 

@@ -17,7 +17,6 @@ OTHER_FORMATS = {
     ".wts": "programs that read .wts, such as DeepStream-Yolo, read .cfg and .weights as well; TensorRT reads .onnx",
     ".xml": "OpenVINO converts .onnx: ovc X.onnx",
     ".blob": "OpenVINO's compile_tool or blobconverter compiles .onnx",
-    ".tflite": "litert-torch converts a module, onnx2tf converts .onnx: onnx2tf -i X.onnx",
     ".h5": _TENSORFLOW,
     ".keras": _TENSORFLOW,
     ".pb": _TENSORFLOW,

@@ -1,4 +1,4 @@
-"""Export of modules as torch.export programs, as TorchScript, and ahead-of-time compiled with AOTInductor."""
+"""Export of modules: torch.export programs, TorchScript, AOTInductor, and TFLite by litert-torch."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import shutil
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -15,6 +15,7 @@ from torch import Tensor
 
 from darkparse._utils.files import atomic_write, deferred_errors
 from darkparse.errors import DarkparseError
+from darkparse.export import tflite
 from darkparse.model.tracing import ExportModule, make_example_input, prepare_export, trace
 from darkparse.model.verification import CheckResult, Runner, compare_outputs
 from darkparse.network import Network
@@ -36,12 +37,14 @@ class TorchFormat:
         save: Function that writes the artifact to an open file.
         load: Function that loads a file as a callable on image batches (N, C, H, W).
         find_obstacle: Function that returns why this machine cannot write the format, or an empty string.
+        one_image: Whether the file processes one image at a time.
     """
 
     produce: Callable[[ExportModule, Network, DynamicAxes], Any]
     save: Callable[[Any, BinaryIO], object]
     load: Callable[[Path], OutputModule]
     find_obstacle: Callable[[], str] = lambda: ""
+    one_image: bool = False
 
 
 def _trace_script(exported: ExportModule, network: Network, dynamic_axes: DynamicAxes) -> torch.jit.ScriptModule:
@@ -73,6 +76,15 @@ COMPILED = TorchFormat(
     load=lambda path: torch._inductor.aoti_load_package(str(path)),
     find_obstacle=_find_compiler_obstacle,
 )
+TFLITE = TorchFormat(
+    produce=lambda exported, network, _: tflite.convert(exported, make_example_input(network, 1), network.name),
+    save=lambda model, file: file.write(model.model_content()),
+    load=tflite.load,
+    find_obstacle=tflite.find_obstacle,
+    one_image=True,
+)
+FORMATS = {".pt2": PROGRAM, ".ts": TORCHSCRIPT, ".aoti.pt2": COMPILED, ".tflite": TFLITE}
+"""File extension → format."""
 
 
 def to_program(
@@ -110,7 +122,7 @@ def to_program(
     True
     """
     axes = DynamicAxes(dynamic_batch, dynamic_size)
-    return _export(PROGRAM, model, path, heads, axes, half=half, verify=verify, image=image)
+    return write_module(PROGRAM, model, path, heads, axes, half=half, verify=verify, image=image)
 
 
 def to_torchscript(
@@ -144,7 +156,7 @@ def to_torchscript(
     True
     """
     axes = DynamicAxes(batch=True, size=False)
-    return _export(TORCHSCRIPT, model, path, heads, axes, half=half, verify=verify, image=image)
+    return write_module(TORCHSCRIPT, model, path, heads, axes, half=half, verify=verify, image=image)
 
 
 def to_compiled(
@@ -183,10 +195,10 @@ def to_compiled(
     True
     """
     axes = DynamicAxes(dynamic_batch)
-    return _export(COMPILED, model, path, heads, axes, half=half, verify=verify, image=image)
+    return write_module(COMPILED, model, path, heads, axes, half=half, verify=verify, image=image)
 
 
-def _export(
+def write_module(
     torch_format: TorchFormat,
     model: Darknet,
     path: str | os.PathLike[str],
@@ -197,7 +209,23 @@ def _export(
     verify: bool,
     image: Tensor | None,
 ) -> CheckResult | None:
-    """Write a temporary file beside the target, verify it, and rename it to the target."""
+    """Write a temporary file beside the target, verify it, and rename it to the target.
+
+    Args:
+        torch_format: Format of the file, one of `FORMATS`.
+        model: Module in eval mode, with weights.
+        path: Output file.
+        heads: Output form; see `to_onnx`.
+        dynamic_axes: Axes whose length may vary between runs.
+        half: Use float16 for weights and arithmetic; inputs and outputs stay float32.
+        verify: Run the exported file and compare its outputs with those of the module.
+        image: Additional input (1, C, H, W) for verification.
+
+    Raises:
+        DarkparseError: The network cannot be exported to this format, something that it requires is missing, or the
+            outputs of the file differ.
+    """
+    dynamic_axes = replace(dynamic_axes, batch=dynamic_axes.batch and not torch_format.one_image)
     if obstacle := torch_format.find_obstacle():
         raise DarkparseError(obstacle)
     if heads in ("nms", "features"):
