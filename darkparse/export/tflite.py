@@ -1,4 +1,4 @@
-"""Conversion to TFLite with litert-torch, which requires an environment of its own; imports torch only to convert."""
+"""Conversion to TFLite with litert-torch, which requires another torch; imports torch only to convert."""
 
 from __future__ import annotations
 
