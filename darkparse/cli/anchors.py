@@ -9,12 +9,12 @@ import click
 from darkparse.cli.common import SizeType, dialect_option, slow_notice, stderr
 from darkparse.cli.help import HelpCommand
 from darkparse.cli.output import format_option, print_document
-from darkparse.datasets.data_yaml import open_dataset
+from darkparse.datasets.formats import open_dataset
 from darkparse.layers.dialect import DIALECTS
 
 
 @click.command(name="anchors", cls=HelpCommand)
-@click.argument("data", type=click.Path(exists=True, dir_okay=False))
+@click.argument("data", type=click.Path(exists=True))
 @click.option("--clusters", type=click.IntRange(1), default=9, help="Number of anchors.")
 @click.option(
     "--size",

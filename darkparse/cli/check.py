@@ -16,7 +16,7 @@ from darkparse.cli.common import CfgType, network_options, stderr, stdout
 from darkparse.cli.help import HelpCommand
 from darkparse.cli.jobs import takes
 from darkparse.cli.output import format_option, print_document
-from darkparse.datasets.data_yaml import is_dataset, open_dataset
+from darkparse.datasets.formats import is_dataset, open_dataset
 from darkparse.diagnostics.diagnostic import Diagnostic, select_printed, sort_diagnostics
 from darkparse.errors import CfgError, DarkparseError
 from darkparse.layers.dialect import DIALECTS
@@ -57,7 +57,8 @@ def command(job: CheckJob) -> None:
     """Check cfgs and data sets for mistakes.
 
     Prints every error and warning with its position and with what Darknet does in that case. A directory is searched
-    for cfgs. For a .data file, its images, labels and names are checked, and whether they fit the given cfg.
+    for cfgs. Of a data set (.data, data.yaml, COCO .json, directory with VOC .xml files), the images, labels and names
+    are checked, and whether they fit the given cfg.
 
     Exit status 0 without errors, 1 for warnings with --strict, 2 for errors and unreadable files.
 
@@ -147,7 +148,8 @@ class DatasetResult(CfgResult):
         decoded = "" if data.is_decoded else " (not decoded; --decode finds truncated ones)"
         counts = f"{pluralize(data.images, 'image')}{decoded}, {pluralize(data.objects, 'object')}"
         length = f"\n{data.length.network.config.source.name}: {data.length}" if data.length else ""
-        return f"{self.name}: {problems}; {counts}, label paths of {data.dialect.title}{length}"
+        places = f", label paths of {data.dialect.title}" if data.files.is_darknet else ""
+        return f"{self.name}: {problems}; {counts}{places}{length}"
 
     def to_dict(self) -> dict[str, Any]:
         data = self.data

@@ -19,7 +19,7 @@ from darkparse.cli.common import (
     size_option,
     stderr,
 )
-from darkparse.datasets.data_yaml import DATA_SUFFIXES, open_dataset
+from darkparse.datasets.formats import is_dataset, open_dataset
 from darkparse.datasets.names import find_class_ids, find_shipped_origin
 from darkparse.detect.engines.engine import ENGINES, choose_engine, has_gpu
 from darkparse.errors import DarkparseError
@@ -165,9 +165,9 @@ def hide_classes(detector: Detector, settings: DetectionSettings) -> DetectionSe
 
 
 def find_names_file(inputs: Iterable[str]) -> str | None:
-    """Return the `.data` file among some inputs that has class names; None if there is none."""
-    data = (Path(text) for text in inputs if text.lower().endswith(DATA_SUFFIXES) and Path(text).is_file())
-    return next((str(path) for path in data if {"names", "labels"} & set(open_dataset(path).options)), None)
+    """Return the data set among some inputs that has class names; None if there is none."""
+    data = (path for text in inputs if (path := Path(text)).is_file() and is_dataset(path))
+    return next((str(path) for path in data if {"names", "labels"} & set(open_dataset(path).keys)), None)
 
 
 def load_detector(options: DetectorOptions, *, fold: bool = True) -> Detector:

@@ -23,7 +23,7 @@ from darkparse.cli.common import (
 )
 from darkparse.cli.help import HelpCommand
 from darkparse.cli.jobs import takes
-from darkparse.datasets.data_yaml import open_dataset
+from darkparse.datasets.formats import open_dataset
 from darkparse.diagnostics import Diagnostic, Source
 from darkparse.network.anchor_lint import lint_anchors, repair_masks
 from darkparse.network.compile_options import CompileOptions, Size

@@ -28,6 +28,7 @@ from darkparse.cli.help import HelpCommand
 from darkparse.cli.jobs import takes
 from darkparse.cli.output import format_option, print_document
 from darkparse.datasets.classified_images import read_classified_images, read_path_labels
+from darkparse.datasets.formats import is_dataset
 from darkparse.datasets.names import find_class_ids
 from darkparse.errors import DarkparseError
 from darkparse.network.detection_settings import MAP_SETTINGS, DetectionSettings
@@ -69,7 +70,7 @@ class EvaluateJob:
     "--images",
     type=click.Path(exists=True, path_type=Path),
     required=True,
-    help="Directory, list (.txt) or .data file.",
+    help="Directory, list (.txt) or data set (.data, data.yaml, COCO .json, VOC).",
 )
 @click.option(
     "--annotations",
@@ -122,6 +123,8 @@ def command(job: EvaluateJob) -> None:
       darkparse evaluate yolov3 yolov3.weights --images val --annotations val.json
     """
     names = job.detector.names or find_names_file([str(job.images)])
+    if names is None and job.annotations is None and is_dataset(job.images):
+        names = str(job.images)
     detector = load_named_detector(replace(job.detector, names=names))
     _check_options(classifies=detector.classifies)
     evaluate = _evaluate_classifier if detector.classifies else _evaluate_detector

@@ -39,7 +39,7 @@ COMMAND_GROUPS: dict[str, dict[str, str]] = {
     "Images": {
         "detect": "Detect objects in images and videos.",
         "evaluate": "Measure mAP, or the accuracy of a classifier.",
-        "train": "Train a network on a Darknet data set.",
+        "train": "Train a network on a data set.",
         "anchors": "Compute anchors for a data set.",
     },
     "Other": {

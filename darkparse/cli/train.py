@@ -23,7 +23,7 @@ from darkparse.cli.help import HelpCommand
 from darkparse.cli.jobs import takes
 from darkparse.cli.output import replace_non_finite
 from darkparse.cli.progress import Progress
-from darkparse.datasets.data_yaml import open_dataset
+from darkparse.datasets.formats import open_dataset
 from darkparse.errors import DarkparseError
 from darkparse.network.compile_options import CompileOptions
 from darkparse.training.chart import Chart
@@ -69,7 +69,7 @@ class TrainJob:
 
 
 @click.command(name="train", cls=HelpCommand)
-@click.argument("data", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("data", type=click.Path(exists=True, path_type=Path))
 @cfg_argument
 @click.argument("weights", required=False, type=click.Path(exists=True, dir_okay=False))
 @click.option("--batches", type=click.IntRange(1), metavar="N", help="Stop after N batches.")
@@ -110,7 +110,9 @@ class TrainJob:
 @network_options
 @takes(TrainJob)
 def command(job: TrainJob) -> None:
-    """Train a network on a Darknet data set.
+    """Train a network on a data set.
+
+    DATA is a .data file, a data.yaml, a COCO .json file, or a directory with VOC .xml files.
 
     WEIGHTS are initial weights: of a whole network, of a backbone such as yolov4.conv.137, or of a network with other
     classes.

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import nan
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
 
 import numpy as np
 from numpy.typing import NDArray
 
+from darkparse.datasets.annotated_boxes import Row
+from darkparse.datasets.coco import CocoDataset, CocoFile, read_coco, resolve_image
 from darkparse.datasets.difficult import find_difficult_labels
+from darkparse.datasets.formats import is_dataset, open_dataset
 from darkparse.datasets.image_files import Size, find_images, read_image_size
-from darkparse.datasets.labels import Box, find_label, read_labels
+from darkparse.datasets.labels import find_label, read_labels
 from darkparse.datasets.sources import find_sources, locate_input
+from darkparse.datasets.voc import VocDataset, VocImage, read_voc
 from darkparse.diagnostics.source import MAX_QUOTE_LENGTH, quote_safe, truncate
 from darkparse.errors import DarkparseError
-from darkparse.syntax.files import describe_error, read_bytes, read_text
 
 Floats = NDArray[np.float32]
 
@@ -70,7 +70,7 @@ def read_annotations(path: Path | None, images: Path, names: Sequence[str]) -> A
     Args:
         path: A COCO `.json` file, a directory of VOC `.xml` files or a directory of Darknet `.txt` labels. None: use
             the labels that `find_label` finds for each image.
-        images: Directory of the images, list of them, or `.data` file whose `valid` names such a list.
+        images: Directory of the images, list of them, or data set whose `valid` counts.
         names: Class names of the network.
 
     Raises:
@@ -99,9 +99,9 @@ def _read_format(path: Path | None, images: Path, names: Sequence[str]) -> Annot
     if path is not None and path.is_file():
         if not images.is_dir():
             raise DarkparseError(f"{path}: a COCO file requires the directory of its images, got {images}")
-        return _read_coco(path, images, names)
+        return _read_coco(read_coco(path), images, names)
     if path is None:
-        return _read_darknet(images, names)
+        return _read_dataset(images, names) or _read_darknet(images, names)
     if not path.is_dir():
         raise DarkparseError(f"{path}: no such file or directory")
     for suffix, read_files in ((".xml", _read_voc), (".txt", _read_darknet_labels)):
@@ -123,20 +123,8 @@ def _read_format(path: Path | None, images: Path, names: Sequence[str]) -> Annot
 SLACK = 1e-3
 """Tolerance for boxes outside the image, as a fraction of its size, because labeling programs round."""
 
-MAX_OVERHANG = 10.0
-"""Largest plausible coordinate or side of a box, in multiples of the image size."""
-
-MAX_SIDE = 10**6
-"""Maximum height and width of an image in pixels."""
-
-MAX_COCO_BYTES = 1 << 30
-"""Maximum size of a COCO file; the file of COCO's 118,000 training images has 470 million bytes."""
-
 CLASSES_FILE = "classes.txt"
 """List of class names that labeling programs store among the labels."""
-
-Row = tuple[int, Box, bool]
-"""An object: its class, its box as fractions of the image, and whether a detector may miss it."""
 
 
 def _build_annotation(image: Path, number: int, size: Size, rows: list[Row]) -> ImageAnnotation:
@@ -145,86 +133,20 @@ def _build_annotation(image: Path, number: int, size: Size, rows: list[Row]) -> 
     return ImageAnnotation(image, number, size, boxes, classes, np.array([i for _, _, i in rows], np.bool_))
 
 
-def _read_coco(path: Path, images: Path, names: Sequence[str]) -> Annotations:
-    data: Any = {}
-    try:
-        data = json.loads(read_text(path, MAX_COCO_BYTES))
-        categories = sorted(data["categories"], key=lambda c: c["id"])
-        images_data, objects = data["images"], data["annotations"]
-        classes = _match_categories([c["name"] for c in categories], names, path)
-        class_of = {c["id"]: k for c, k in zip(categories, classes, strict=True)}
-        unknown_classes = Counter(
-            c["name"]
-            for annotation in objects
-            for c in categories
-            if c["id"] == annotation["category_id"] and class_of[c["id"]] is None
-        )
-        rows: dict[int, list[Row]] = {_check_id(image["id"]): [] for image in images_data}
-        sizes = {p["id"]: _check_size(p["height"], p["width"], f"image {p['id']}") for p in images_data}
-        for annotation in objects:
-            label = class_of[annotation["category_id"]]
-            box = _convert_coco_box(
-                annotation["bbox"], sizes[annotation["image_id"]], f"annotation {quote_safe(str(annotation.get('id')))}"
-            )
-            if label is not None:
-                rows[annotation["image_id"]].append((label, box, bool(annotation.get("iscrowd"))))
-        truths = [
-            _build_annotation(_resolve_image(images, p["file_name"]), p["id"], sizes[p["id"]], rows[p["id"]])
-            for p in images_data
-        ]
-    except KeyError as problem:
-        missing = quote_safe(str(problem.args[0]))
-        raise DarkparseError(f"{path}: not a COCO file: {missing} is missing or undefined") from None
-    except (ValueError, TypeError, AttributeError, OverflowError, RecursionError) as problem:
-        reason = describe_error(problem) if isinstance(data, dict) else f"got {type(data).__name__}; expected an object"
-        raise DarkparseError(f"{path}: not a COCO file: {truncate(reason)}") from None
-    category_of = {k: c["id"] for c, k in zip(categories, classes, strict=True)}
+def _read_coco(file: CocoFile, images: Path, names: Sequence[str]) -> Annotations:
+    classes, unknown_classes = _match_categories(file.names, names, file.path), Counter[str]()
+    truths = []
+    for image in file.images:
+        path, rows = resolve_image(file.path, images, image.name), list[Row]()
+        for position, box, is_crowd in image.rows:
+            if (label := classes[position]) is None:
+                unknown_classes[file.names[position]] += 1
+            else:
+                rows.append((label, box, is_crowd))
+        truths.append(_build_annotation(path, image.image_id, image.size, rows))
+    category_of = {k: identity for (identity, _), k in zip(file.categories, classes, strict=True)}
     category_ids = tuple(category_of.get(k, -1 - k) for k in range(len(names)))
-    return Annotations(tuple(truths), category_ids, path, warnings=tuple(_describe_unknown(unknown_classes)))
-
-
-def _check_id(value: object) -> int:
-    if type(value) is not int:
-        raise ValueError(f"invalid id, got {quote_safe(str(value))}; expected an integer")
-    return value
-
-
-def _check_size(height: object, width: object, name: str) -> Size:
-    """Return an image size; raise ValueError if it is invalid."""
-    if not (type(height) is int and type(width) is int and 0 < min(height, width) <= max(height, width) <= MAX_SIDE):
-        raise ValueError(
-            f"invalid size of {name}, got {quote_safe(str(height))}×{quote_safe(str(width))}; expected "
-            f"1 to {MAX_SIDE} pixels"
-        )
-    return height, width
-
-
-def _convert_coco_box(box: Any, size: Size, name: str) -> Box:
-    """Convert left, top, width and height in pixels to a center box in fractions of the image."""
-    x, y, w, h = box if isinstance(box, list) and len(box) == 4 else (nan,) * 4
-    if not all(type(number) in (int, float) for number in (x, y, w, h)):
-        raise ValueError(f"invalid box of {name}, got {quote_safe(str(box))}; expected four numbers")
-    height, width = size
-    return _check_box(
-        ((x + w / 2) / width, (y + h / 2) / height, w / width, h / height), f"invalid box of {name}", str(box)
-    )
-
-
-def _check_box(box: Box, name: str, text: str) -> Box:
-    """Return a box in fractions of the image; raise ValueError with its original `text` if it is invalid."""
-    if not (all(-MAX_OVERHANG <= number <= MAX_OVERHANG for number in box) and all(number >= 0 for number in box[2:])):
-        raise ValueError(
-            f"{name}, got {quote_safe(text)}; expected finite numbers, a positive size and a place in or near the image"
-        )
-    return box
-
-
-def _resolve_image(images: Path, name: str) -> Path:
-    """Return an image's path inside the image directory; raise ValueError if it is outside."""
-    path = Path(os.path.normpath(images / name))
-    if not path.is_relative_to(os.path.normpath(images)) or "\0" in name:
-        raise ValueError(f"file_name {quote_safe(name)} is outside the directory of images")
-    return path
+    return Annotations(tuple(truths), category_ids, file.path, warnings=tuple(_describe_unknown(unknown_classes)))
 
 
 def _describe_unknown(unknown_classes: Counter[str]) -> list[str]:
@@ -237,7 +159,7 @@ def _describe_unknown(unknown_classes: Counter[str]) -> list[str]:
     ]
 
 
-def _match_categories(categories: list[str], names: Sequence[str], path: Path) -> list[int | None]:
+def _match_categories(categories: Sequence[str], names: Sequence[str], path: Path) -> list[int | None]:
     """Return the network class of each category, None if it has none.
 
     Categories match by name. If there are as many categories as classes and every category that matches a name has the
@@ -253,6 +175,19 @@ def _match_categories(categories: list[str], names: Sequence[str], path: Path) -
             f"{path}: none of {len(categories)} categories is one of the network's {len(names)} classes"
         )
     return [index.get(category) for category in categories]
+
+
+def _read_dataset(path: Path, names: Sequence[str]) -> Annotations | None:
+    """Return the `valid` images of a COCO or VOC data set, or all of one without splits; None for other formats."""
+    dataset = open_dataset(path) if is_dataset(path) else None
+    key = "valid" if dataset is not None and "valid" in dataset.keys else "train"
+    if isinstance(dataset, CocoDataset):
+        return _read_coco(dataset.contents(key), dataset.find_folder(key), names)
+    if isinstance(dataset, VocDataset):
+        contents = {dataset.find_image(file): dataset.contents[file] for file in dataset.splits[key]}
+        truths, unknown_classes = _convert_voc(contents, names)
+        return _build_annotations(truths, names, _describe_unknown(unknown_classes), knows_sizes=True)
+    return None
 
 
 def _list_images(images: Path) -> list[Path]:
@@ -305,24 +240,8 @@ def _pair_files(files: list[Path], image_files: list[Path], images: Path) -> dic
 def _read_voc(
     annotation_files: dict[Path, Path], image_files: list[Path], names: Sequence[str], warnings: list[str]
 ) -> list[ImageAnnotation]:
-    index = {name: i for i, name in enumerate(names)}
-    truths: list[ImageAnnotation] = []
-    unknown_classes: Counter[str] = Counter()
-    for image, file in annotation_files.items():
-        try:
-            root = ElementTree.fromstring(read_bytes(file))
-            size = _check_size(int(_find_text(root, "size/height")), int(_find_text(root, "size/width")), "the image")
-            unknown_classes.update(
-                name for element in root.iter("object") if (name := _find_text(element, "name")) not in index
-            )
-            rows = [
-                _convert_voc_object(element, size, index)
-                for element in root.iter("object")
-                if _find_text(element, "name") in index
-            ]
-        except (ElementTree.ParseError, ValueError, LookupError, OverflowError) as problem:
-            raise DarkparseError(f"{file}: not a VOC annotation: {truncate(describe_error(problem))}") from None
-        truths.append(_build_annotation(image, len(truths) + 1, size, rows))
+    contents = {image: read_voc(file) for image, file in annotation_files.items()}
+    truths, unknown_classes = _convert_voc(contents, names)
     if len(annotation_files) < len(image_files):
         warnings.append(
             f"{len(image_files) - len(annotation_files)} of {len(image_files)} images have no .xml file, skipped"
@@ -331,30 +250,16 @@ def _read_voc(
     return truths
 
 
-def _convert_voc_object(element: ElementTree.Element, size: Size, index: dict[str, int]) -> Row:
-    """Convert a VOC object, whose pixel coordinates start at 1."""
-    left, top, right, bottom = (float(_find_text(element, f"bndbox/{key}")) for key in ("xmin", "ymin", "xmax", "ymax"))
-    height, width = size
-    # scripts/voc_label.py convert
-    box = (
-        ((left + right) / 2 - 1) / width,
-        ((top + bottom) / 2 - 1) / height,
-        (right - left) / width,
-        (bottom - top) / height,
-    )
-    sides = f"{left:g}, {top:g}, {right:g}, {bottom:g}"
-    return (
-        index[_find_text(element, "name")],
-        _check_box(box, "invalid box", sides),
-        element.findtext("difficult", "0").strip() == "1",
-    )
-
-
-def _find_text(element: ElementTree.Element, path: str) -> str:
-    text = element.findtext(path)
-    if text is None:
-        raise ValueError(f"<{path}> is missing")
-    return text.strip()
+def _convert_voc(contents: Mapping[Path, VocImage], names: Sequence[str]) -> tuple[list[ImageAnnotation], Counter[str]]:
+    """Return the annotation of each image, and the number of objects of each class that the network does not have."""
+    index = {name: i for i, name in enumerate(names)}
+    truths: list[ImageAnnotation] = []
+    unknown_classes: Counter[str] = Counter()
+    for number, (image, content) in enumerate(contents.items(), start=1):
+        unknown_classes.update(one.name for one in content.objects if one.name not in index)
+        rows = [(index[one.name], one.box, one.is_difficult) for one in content.objects if one.name in index]
+        truths.append(_build_annotation(image, number, content.size, rows))
+    return truths, unknown_classes
 
 
 def _read_darknet_labels(

@@ -3,39 +3,26 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import ClassVar
 
+from darkparse.datasets.dataset import Dataset, DatasetImage
 from darkparse.datasets.labels import label_path
 from darkparse.diagnostics.source import Source, Span, quote_safe
 from darkparse.errors import DarkparseError
-from darkparse.layers.dialect import DIALECTS, Dialect
+from darkparse.layers.dialect import Dialect
 from darkparse.syntax.files import is_file, read_text, split_lines
 
 MAX_LIST_BYTES = 1 << 28
 """Maximum size of an image list; ImageNet's has 60 million bytes."""
 
 
-NUM_INSPECTED = 100
-"""Number of images whose labels decide which dialect the dataset is laid out for."""
-
-
-class DatasetImage(NamedTuple):
-    """One line of an image list."""
-
-    path: str
-    """Path to open, absolute or relative to the working directory."""
-    label: str
-    """Path where the dialect looks for the image's label."""
-    line: int
-
-
 @dataclass(frozen=True)
-class DataFile:
+class DataFile(Dataset):
     """A `.data` file (option_list.c read_data_cfg): `key = value` lines; the first value of each key counts.
 
     Files that it names are searched in the working directory, as in Darknet, then in the directory of the `.data` file,
@@ -43,8 +30,9 @@ class DataFile:
     """
 
     path: Path
-    options: dict[str, Span]
+    options: Mapping[str, Span]
     """Source location of each value."""
+    is_darknet: ClassVar[bool] = True
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> DataFile:
@@ -61,24 +49,12 @@ class DataFile:
             start += len(line)
         return cls(path, options)
 
-    @property
-    def train(self) -> Path:
-        """List of the training images. Raises DarkparseError if `train` or its file is missing."""
-        return self.file("train")
-
-    @property
-    def valid(self) -> Path:
-        """List of the validation images. Raises DarkparseError if `valid` or its file is missing."""
-        return self.file("valid")
-
     @cached_property
     def names(self) -> tuple[str, ...]:
-        """Class names of a detector. Raises DarkparseError if `names` or its file is missing."""
         return read_lines(self.file("names"))
 
     @cached_property
     def labels(self) -> tuple[str, ...]:
-        """Text that marks each class in a classifier's image paths. Raises DarkparseError if the file is missing."""
         return read_lines(self.file("labels"))
 
     @property
@@ -88,33 +64,6 @@ class DataFile:
         if value is not None and "\0" in value.text:
             raise DarkparseError(f"{value}: invalid name backup = {quote_safe(value.text)}; it must not contain NUL")
         return None if value is None else Path(value.text)
-
-    @property
-    def classes(self) -> int | None:
-        """Number of classes, None if not given. Raises DarkparseError if it is not an integer."""
-        return self.number("classes")
-
-    def count_classes(self, *, is_detector: bool) -> int | None:
-        """Return the number of classes; None if the file does not state it.
-
-        Raises:
-            DarkparseError: A file is missing, or `classes` contradicts the names.
-        """
-        key = "names" if is_detector or "labels" not in self.options else "labels"
-        count = len(read_lines(self.file(key))) if key in self.options else None
-        if self.classes is not None and count not in (None, self.classes):
-            raise DarkparseError(f"{self.path}: classes = {self.classes}, and {key} lists {count}")
-        return count if self.classes is None else self.classes
-
-    def number(self, key: str) -> int | None:
-        """Return an integer option, None if it is missing; raise DarkparseError with its location if it is invalid."""
-        value = self.options.get(key)
-        if value is None:
-            return None
-        try:
-            return int(value.text)
-        except ValueError:
-            raise DarkparseError(f"{value}: {key} must be an integer, got {quote_safe(value.text)}") from None
 
     def file(self, key: str) -> Path:
         """Return the path of a file that the `.data` file names; raise DarkparseError if key or file is missing."""
@@ -129,32 +78,11 @@ class DataFile:
         return path
 
     def images(self, key: str, dialect: Dialect, limit: int | None = None) -> list[DatasetImage]:
-        """Return the images of a list, with the paths where a dialect looks for their labels.
-
-        Args:
-            key: Key of the list, `train` or `valid`.
-            dialect: Darknet fork whose rule locates the labels.
-            limit: Maximum number of images; None: all of them.
-
-        Raises:
-            DarkparseError: The key or its file is missing, or the file cannot be read.
-        """
         path = self.file(key)
         return [
             DatasetImage(os.path.join(folder, text), os.path.join(folder, label_path(text, dialect)), line)  # noqa: PTH118
             for line, text, folder in islice(read_list(path), limit)
         ]
-
-    def guess_dialect(self) -> Dialect:
-        """Return the dialect whose rule finds labels for most of the first images of `train`."""
-
-        def count_labels(dialect: Dialect) -> int:
-            try:
-                return sum(is_file(image.label) for image in self.images("train", dialect, NUM_INSPECTED))
-            except DarkparseError:
-                return 0
-
-        return max(DIALECTS.values(), key=count_labels)
 
 
 def read_lines(path: Path, max_bytes: int = MAX_LIST_BYTES) -> tuple[str, ...]:

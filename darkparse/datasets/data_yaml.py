@@ -2,42 +2,24 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
-from darkparse.datasets.data_file import MAX_LIST_BYTES, DataFile, DatasetImage, read_lines
+from darkparse.datasets.data_file import MAX_LIST_BYTES, read_lines
+from darkparse.datasets.dataset import Dataset, DatasetImage
 from darkparse.datasets.image_files import find_images
 from darkparse.diagnostics.source import Source, Span, quote_safe, truncate
 from darkparse.errors import DarkparseError
 from darkparse.layers.dialect import Dialect
-from darkparse.syntax.files import YAML_SUFFIXES, is_file, read_bytes, read_text
-from darkparse.syntax.yaml_reader import is_yaml_network
+from darkparse.syntax.files import is_file, read_text
 
-DATA_SUFFIXES = (".data", *YAML_SUFFIXES)
-"""Suffixes of files that describe a data set."""
 KEYS = {"train": "train", "valid": "val", "names": "names", "classes": "nc"}
 """Key in `data.yaml` of each key of a `.data` file."""
-
-
-def open_dataset(path: str | os.PathLike[str]) -> DataFile:
-    """Open a `.data` file or a `data.yaml`; raise DarkparseError if it cannot be read or is invalid."""
-    path = Path(path)
-    return read_data_yaml(path) if path.suffix.lower() in YAML_SUFFIXES else DataFile.read(path)
-
-
-def is_dataset(path: str | os.PathLike[str]) -> bool:
-    """Return whether a file describes a data set by its name, unless its text is the YAML of a network."""
-    path = Path(path)
-    if path.suffix.lower() not in YAML_SUFFIXES or not is_file(path):
-        return path.suffix.lower() in DATA_SUFFIXES
-    text = read_bytes(path).decode("utf-8", "replace")
-    return not is_yaml_network(Source(str(path), text, path))
 
 
 def read_data_yaml(path: Path) -> DataYaml:
@@ -60,13 +42,16 @@ def read_data_yaml(path: Path) -> DataYaml:
 
 
 @dataclass(frozen=True)
-class DataYaml(DataFile):
+class DataYaml(Dataset):
     """A data set in the layout of ultralytics: labels of images in `images` are in `labels`, others beside the image.
 
     Paths are relative to `path`, which is relative to the working directory or to the file itself.
     """
 
-    values: Mapping[str, Any] = field(default_factory=dict)
+    path: Path
+    options: Mapping[str, Span]
+    values: Mapping[str, Any]
+    titles: ClassVar[Mapping[str, str]] = KEYS
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -76,12 +61,6 @@ class DataYaml(DataFile):
         if not isinstance(names, list) or not names:
             raise DarkparseError(f"{self.path}: names must be a list of class names, or a mapping from 0, 1, … to them")
         return tuple(map(str, names))
-
-    def count_classes(self, *, is_detector: bool) -> int | None:
-        count = len(self.names) if "names" in self.options else None
-        if self.classes is not None and count not in (None, self.classes):
-            raise DarkparseError(f"{self.path}: nc is {self.classes}, and names lists {count}")
-        return count if self.classes is None else self.classes
 
     def file(self, key: str) -> Path:
         """Return the path of the file itself, where each list is stated; raise DarkparseError if the key is missing."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from darkparse.datasets.data_file import DataFile, read_list
-from darkparse.datasets.data_yaml import open_dataset
+from darkparse.datasets.formats import COCO_SUFFIX, open_dataset
 from darkparse.datasets.image_files import IMAGE_SUFFIXES, VIDEO_SUFFIXES, find_images
 from darkparse.datasets.urls import is_url, redact_message, redact_url
 from darkparse.errors import DarkparseError
@@ -85,7 +85,7 @@ def _expand(text: str) -> list[InputFile]:
     if path.is_dir():
         videos = sorted(p for p in path.rglob("*") if p.suffix.lower() in VIDEO_SUFFIXES and p.is_file())
         return [InputFile(p, path) for p in (*find_images(path), *videos)]
-    if path.is_file() and path.suffix.lower() in YAML_SUFFIXES:
+    if path.is_file() and path.suffix.lower() in (*YAML_SUFFIXES, COCO_SUFFIX):
         images = open_dataset(path).images("valid", next(iter(DIALECTS.values())))
         return [InputFile(Path(image.path), Path(image.path).parent) for image in images]
     if path.is_file() and path.suffix.lower() == ".data":

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from darkparse._utils.memory import free_memory
-from darkparse.datasets.data_file import DataFile
+from darkparse.datasets.dataset import Dataset
 from darkparse.detect.engines.engine import has_gpu
 from darkparse.errors import DarkparseError
 from darkparse.network.analysis.memory import compute_training_memory
@@ -39,7 +39,7 @@ class TrainingPlan:
 
 def prepare(
     network: Network,
-    files: DataFile,
+    files: Dataset,
     *,
     batches: int | None = None,
     classes: int | None = None,

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from darkparse._utils.lock import lock_directory
-from darkparse.datasets import DataFile
+from darkparse.datasets.dataset import Dataset
 from darkparse.datasets.names import read_names
 from darkparse.detect.task import is_classifier
 from darkparse.errors import DarkparseError, DarkparseWarning
@@ -64,7 +64,7 @@ class Trainer:
 
     Args:
         model: A module with weights, in training mode; see `build_for_training`.
-        files: The `.data` file.
+        files: The data set.
         seed: Random seed.
         workers: Number of processes that load images; 0 loads in this process.
         batches: Number of batches to train; by default up to `max_batches`.
@@ -86,7 +86,7 @@ class Trainer:
     def __init__(
         self,
         model: Darknet,
-        files: DataFile,
+        files: Dataset,
         *,
         seed: int = 0,
         workers: int = 0,
@@ -125,7 +125,7 @@ class Trainer:
         self._precision.load_state_dict(state["scaler"] if resume else {})
         if (warning := check_labels(files, network)) and self.is_main:
             warnings.warn(warning, DarkparseWarning, stacklevel=2)
-        has_names = {"names", "labels"} & files.options.keys()
+        has_names = {"names", "labels"} & files.keys
         self.names = read_names(files.path) if has_names else None
         self._validation = Validation(network, files.path, self.names) if eval_map and self.is_main else None
         self._valid_loss = ValidationLoss(network, files) if eval_loss and self.is_main else None

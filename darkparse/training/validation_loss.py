@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import torch
 
-from darkparse.datasets.data_file import DataFile
-from darkparse.datasets.labels import read_labels
+from darkparse.datasets.dataset import Dataset, DatasetImage
 from darkparse.detect.images import open_image
 from darkparse.detect.preprocess import Floats, fit_image
 from darkparse.errors import DarkparseError
 from darkparse.model.darknet import Darknet
 from darkparse.network import Network
-from darkparse.syntax.files import is_file
 from darkparse.training.losses import Losses
 
 
@@ -29,7 +25,7 @@ class ValidationLoss:
         DarkparseError: The list cannot be read or is empty.
     """
 
-    def __init__(self, network: Network, files: DataFile) -> None:
+    def __init__(self, network: Network, files: Dataset) -> None:
         self._network, self._images = network, files.images("valid", network.dialect)
         self._labels = () if network.heads else files.labels
         if not self._images:
@@ -48,7 +44,7 @@ class ValidationLoss:
         model.eval()
         try:
             for start in range(0, len(self._images), rows):
-                samples = [self._read(image.path, Path(image.label)) for image in self._images[start : start + rows]]
+                samples = [self._read(image) for image in self._images[start : start + rows]]
                 x = torch.from_numpy(np.stack([image for image, _ in samples])).to(device)
                 truths = [torch.from_numpy(truth) for _, truth in samples]
                 model.reset_state()
@@ -58,13 +54,13 @@ class ValidationLoss:
             model.train(was_training)
         return total / len(self._images)
 
-    def _read(self, path: str, label: Path) -> tuple[Floats, Floats]:
+    def _read(self, entry: DatasetImage) -> tuple[Floats, Floats]:
         network = self._network
         size = (network.net.height, network.net.width)
-        pixels = open_image(path, network.net.channels, apply_exif=network.dialect.applies_exif).pixels
+        pixels = open_image(entry.path, network.net.channels, apply_exif=network.dialect.applies_exif).pixels
         if not network.heads:
             image, _ = fit_image(pixels, size, "crop", crop_first=True)
-            return image, np.array([name in path for name in self._labels], np.float32)
+            return image, np.array([name in entry.path for name in self._labels], np.float32)
         image, _ = fit_image(pixels, size, "stretch")
-        labels = read_labels(label) if is_file(label) else []
+        labels = entry.read_labels() if entry.has_label else []
         return image, np.array([(*box, number) for _, number, box in labels], np.float32).reshape(-1, 5)

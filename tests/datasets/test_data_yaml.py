@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from darkparse.cli import main
-from darkparse.datasets.data_yaml import open_dataset
+from darkparse.datasets.formats import open_dataset
 from darkparse.errors import DarkparseError
 from darkparse.layers.dialect import DIALECTS
 from tests.training.small_network import cfg

@@ -87,7 +87,7 @@ def test_fitted_anchors_have_the_unit_of_the_heads_and_all_are_used(
     (["--data", "a.data", "--fit-anchors", "--anchors", "1,2"], "exclude each other"),
     (["--set", "batch"], "expected KEY=VALUE, e.g. batch=64, got 'batch'"),
     (["--set", "bach=3"], "unknown [net] option 'bach'; did you mean batch?"),
-    (["--data", "b.data"], "b.data: classes = 4, and names lists 3"),
+    (["--data", "b.data"], "b.data:4:11: classes contradicts names, got 4; expected 3"),
     (["--data", "c.data"], "c.data: number of classes unknown; expected 'names = FILE' or 'classes = N'"),
     (["--data", "d.data"], "the list contains no images"),
 ])  # fmt: skip

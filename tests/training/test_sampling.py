@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import darkparse
-from darkparse.datasets.data_file import DatasetImage
+from darkparse.datasets.dataset import DatasetImage
 from darkparse.detect.images import Pixels
 from darkparse.layers.augmentation import Augmentation, HeadAugmentation
 from darkparse.training.data import classification_dataset, detection_dataset

@@ -10,7 +10,7 @@ from importlib import resources
 from pathlib import Path
 
 from darkparse.datasets.data_file import read_lines
-from darkparse.datasets.data_yaml import DATA_SUFFIXES, open_dataset
+from darkparse.datasets.formats import is_dataset, open_dataset
 from darkparse.errors import DarkparseError
 from darkparse.layers.tree import read_tree
 from darkparse.network import Network
@@ -81,14 +81,14 @@ def find_class_ids(names: Sequence[str], classes: Iterable[int | str]) -> tuple[
 
 
 def read_names(path: str | os.PathLike[str]) -> tuple[str, ...]:
-    """Read the names of a `.names` file, or of the file that a `.data` file names.
+    """Read the names of a `.names` file or of a data set.
 
     Empty lines at the end are ignored.
     """
     path = Path(path)
-    if path.suffix in DATA_SUFFIXES:
+    if is_dataset(path):
         data = open_dataset(path)
-        return data.names if "names" in data.options else data.labels  # classifiers have `labels` (classifier.c)
+        return data.names if "names" in data.keys else data.labels  # classifiers have `labels` (classifier.c)
     return read_lines(path, MAX_TEXT_BYTES)
 
 

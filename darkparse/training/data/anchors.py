@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from darkparse._utils.text import pluralize
-from darkparse.datasets.data_file import DataFile
+from darkparse.datasets.dataset import Dataset
 from darkparse.datasets.image_files import Size
-from darkparse.datasets.labels import read_labels
 from darkparse.detect.preprocess import Floats
 from darkparse.errors import DarkparseError
 from darkparse.layers import Head
 from darkparse.layers.dialect import Dialect
 from darkparse.network.network import Network
-from darkparse.syntax.files import is_file
 
 MAX_STEPS = 1000
 CHUNK_SIZE = 1 << 16
@@ -55,7 +52,7 @@ class Anchors:
         return text if float(text) else f"{side:.3g}"
 
 
-def fit_anchors(files: DataFile, network: Network, seed: int = 0) -> Anchors:
+def fit_anchors(files: Dataset, network: Network, seed: int = 0) -> Anchors:
     """Compute anchors for the heads of a network: as many as they list, in their unit.
 
     Raises:
@@ -79,11 +76,11 @@ MAX_GRID = 32
 """Inputs up to this width are grids rather than pixels (detector.c calc_anchors)."""
 
 
-def find_anchors(files: DataFile, dialect: Dialect, clusters: int, size: Size, seed: int = 0) -> Anchors:
+def find_anchors(files: Dataset, dialect: Dialect, clusters: int, size: Size, seed: int = 0) -> Anchors:
     """Compute anchors for the boxes of `train`.
 
     Args:
-        files: The `.data` file.
+        files: The data set.
         dialect: Darknet fork whose rule locates the labels.
         clusters: Number of anchors.
         size: Height and width of the network's input, or of the grid.
@@ -92,8 +89,8 @@ def find_anchors(files: DataFile, dialect: Dialect, clusters: int, size: Size, s
     Raises:
         DarkparseError: A file cannot be read, or there are fewer boxes than clusters.
     """
-    paths = [Path(image.label) for image in files.images("train", dialect)]
-    sides = [label.box[2:] for path in paths if is_file(path) for label in read_labels(path)]
+    images = files.images("train", dialect)
+    sides = [label.box[2:] for image in images if image.has_label for label in image.read_labels()]
     boxes = np.array([side for side in sides if min(side) > 0], np.float32).reshape(-1, 2)
     boxes *= np.array(size[::-1], np.float32)
     boxes = boxes[boxes.prod(1) > 0]  # 1e-300 is 0 in float32, and so is the area of a box of 1e-30

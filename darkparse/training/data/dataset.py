@@ -10,8 +10,8 @@ from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from darkparse._utils.memory import free_memory
-from darkparse.datasets.data_file import DataFile
-from darkparse.datasets.data_yaml import open_dataset
+from darkparse.datasets.dataset import Dataset
+from darkparse.datasets.formats import open_dataset
 from darkparse.datasets.image_files import Size
 from darkparse.errors import DarkparseError
 from darkparse.layers.augmentation import Augmentation, HeadAugmentation
@@ -53,7 +53,7 @@ class Batch:
 
 def batches(
     network: Network,
-    files: DataFile | str | os.PathLike[str],
+    files: Dataset | str | os.PathLike[str],
     *,
     seed: int = 0,
     workers: int = 0,
@@ -69,7 +69,7 @@ def batches(
 
     Args:
         network: Network whose cfg defines the augmentation.
-        files: The `.data` file.
+        files: The data set.
         seed: Random seed.
         workers: Number of loader processes; 0 loads in this process. Loader processes import the main module, so
             scripts need `if __name__ == "__main__":`.
@@ -83,7 +83,7 @@ def batches(
     """
     import torch
 
-    data = files if isinstance(files, DataFile) else open_dataset(files)
+    data = files if isinstance(files, Dataset) else open_dataset(files)
     loader = Loader(network, data, seed, fixed_size, cache_budget(max(1, workers) * world))
     first = start * loader.subdivisions + rank
     numbers = count(first, world)
@@ -106,7 +106,7 @@ def cache_budget(processes: int) -> int:
 class Loader:
     """Creates any mini-batch by its number, in any process."""
 
-    def __init__(self, network: Network, files: DataFile, seed: int, fixed_size: bool, cache_bytes: int = 0) -> None:
+    def __init__(self, network: Network, files: Dataset, seed: int, fixed_size: bool, cache_bytes: int = 0) -> None:
         check_seed(seed)
         self.seed, self.subdivisions, self.dialect = seed, network.net.subdivisions, network.dialect
         self.size, self.channels = (network.net.height, network.net.width), network.net.channels
@@ -154,10 +154,10 @@ class Loader:
         return number, images, truth, paths
 
 
-def _labels(network: Network, files: DataFile) -> tuple[str, ...]:
+def _labels(network: Network, files: Dataset) -> tuple[str, ...]:
     """Return a classifier's labels; raise DarkparseError if their number differs from the network's outputs."""
     outputs, labels = network.nodes[network.outputs[-1]].out_shape.size, files.labels
     if len(labels) != outputs:
         message = f"wrong number of labels, got {len(labels)}; expected {outputs}, the outputs of the network"
-        raise DarkparseError(f"{files.options['labels']}: {message}")
+        raise DarkparseError(f"{files.options.get('labels', files.path)}: {message}")
     return labels

@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from darkparse._utils.text import pluralize
-from darkparse.datasets.data_file import MAX_LIST_BYTES, DataFile, DatasetImage
+from darkparse.datasets.data_file import MAX_LIST_BYTES
+from darkparse.datasets.dataset import Dataset, DatasetImage
 from darkparse.datasets.image_files import read_image_size
-from darkparse.datasets.labels import Box, label_candidates, label_lines
+from darkparse.datasets.labels import Box, label_candidates
 from darkparse.detect.images import open_image
 from darkparse.diagnostics.codes import DATA_CODES
 from darkparse.diagnostics.diagnostic import Diagnostic, Note, Severity
-from darkparse.diagnostics.source import Source, Span, quote_safe
+from darkparse.diagnostics.source import Source, Span, escape_control, quote_safe
 from darkparse.errors import CfgError, DarkparseError, ImageError
 from darkparse.layers.dialect import Dialect
 from darkparse.network.training_schedule import TrainingLength, count_classes
@@ -42,7 +43,7 @@ class DatasetReport:
     """A dataset and the findings about it.
 
     Attributes:
-        files: The `.data` file.
+        files: The data set.
         dialect: Darknet fork that the dataset was checked for.
         is_decoded: Whether images were decoded completely, rather than only their headers read.
         diagnostics: Errors and warnings, one per kind of finding, with the first locations.
@@ -51,7 +52,7 @@ class DatasetReport:
         length: Length of training that the network's schedule results in for the data set.
     """
 
-    files: DataFile
+    files: Dataset
     dialect: Dialect
     is_decoded: bool = False
     diagnostics: list[Diagnostic] = field(default_factory=list)
@@ -77,7 +78,7 @@ class _Tally:
         source = lru_cache(2 * MAX_PLACES)(_source)  # many findings are in the same list
         for code, count in self.counts.items():
             total, noun = totals.get(code, totals["object" if code in OBJECT_CODES else "image"])
-            spans = [(_line(source(path), line), detail and f" ({detail})") for path, line, detail in self.places[code]]
+            spans = [_locate(source, *place) for place in self.places[code]]
             message = f"{count:,} of {pluralize(total, noun)}{spans[0][1]}: {remedy(code)}"
             notes = tuple(Note(f"also here{said}", span) for span, said in spans[1:])
             severity: Severity = "warning" if code in warnings else "error"
@@ -87,6 +88,13 @@ class _Tally:
 def remedy(code: str) -> str:
     """Return the meaning and the remedy of a finding, to continue a sentence with."""
     return DATA_CODES[code][0].lower() + DATA_CODES[code][1:]
+
+
+def _locate(source: Callable[[Path], Source], path: Path, line: int, detail: str) -> tuple[Span | None, str]:
+    """Return the span of a line and what to say about it; a file without lines is named in what is said."""
+    if line:
+        return _line(source(path), line), detail and f" ({detail})"
+    return None, f" ({', '.join(filter(None, (escape_control(str(path)), detail)))})"
 
 
 def _source(path: Path) -> Source:
@@ -100,7 +108,7 @@ def _line(source: Source, number: int) -> Span:
 
 
 def check_data(
-    files: DataFile,
+    files: Dataset,
     dialect: Dialect | None = None,
     network: Network | None = None,
     progress: Progress = list,
@@ -110,7 +118,7 @@ def check_data(
     """Check a dataset for errors that would spoil training: read all labels and all image headers.
 
     Args:
-        files: The `.data` file.
+        files: The data set.
         dialect: Darknet fork to train with; by default the network's, or the fork that finds most labels.
         network: Network to train, for its classes and its input size.
         progress: Iterates over the images; may report progress.
@@ -118,7 +126,7 @@ def check_data(
     """
     report = DatasetReport(files, dialect or (network.dialect if network else files.guess_dialect()), decode)
     lists: dict[str, list[DatasetImage]] = {}
-    for key in ("train", *({"valid"} & files.options.keys())):
+    for key in ("train", *({"valid"} & files.keys)):
         try:
             lists[key] = files.images(key, report.dialect)
         except DarkparseError as problem:
@@ -139,7 +147,7 @@ def _check_length(report: DatasetReport, length: TrainingLength) -> None:
         report.diagnostics += problem.diagnostics
 
 
-def _file_diagnostic(files: DataFile, key: str, problem: DarkparseError) -> Diagnostic:
+def _file_diagnostic(files: Dataset, key: str, problem: DarkparseError) -> Diagnostic:
     """Return a diagnostic for a `.data` key that is missing or whose file does not exist."""
     span = files.options.get(key)
     return Diagnostic("error", "data-file", str(problem).removeprefix(f"{span or files.path}: "), span)
@@ -148,10 +156,10 @@ def _file_diagnostic(files: DataFile, key: str, problem: DarkparseError) -> Diag
 def _find_classes(report: DatasetReport, network: Network | None) -> tuple[str, ...] | int | None:
     """Return the number of classes if known, or a classifier's labels; add a diagnostic if numbers disagree."""
     files, numbers = report.files, {}
-    key = "labels" if "labels" in files.options and not (network and network.heads) else "names"
+    key = "labels" if "labels" in files.keys and not (network and network.heads) else "names"
     names: tuple[str, ...] = ()
     try:
-        if key in files.options:
+        if key in files.keys:
             names = files.labels if key == "labels" else files.names
             numbers[f"{key} ="] = len(names)
     except DarkparseError as problem:
@@ -188,28 +196,28 @@ def _check_images(
         path = report.files.file(key)
         faults = _decode_all(images) if report.is_decoded else map(_read_head, images)
         for image, fault in zip(progress(images), faults, strict=True):
-            location = os.path.abspath(image.path)  # noqa: PTH100
+            location, place = os.path.abspath(image.path), path if image.line else Path(image.path)  # noqa: PTH100
             report.images += 1
             if first_list.setdefault(location, key) != key:
-                tally.add("overlap", path, image.line)
+                tally.add("overlap", place, image.line)
                 continue
             if fault is not None:
-                tally.add(fault.code, path, image.line, fault.reason)
+                tally.add(fault.code, place, image.line, fault.reason)
                 continue
             if isinstance(classes, tuple):
                 count = sum(label in image.path for label in classes)
                 if count != 1:
                     tally.add("path-label", path, image.line, f"{pluralize(count, 'label')} in it")
-            elif not is_file(image.label):
+            elif not image.has_label:
                 _add_missing_label(tally, path, image)
             else:
                 num_labels += 1
                 try:
-                    report.objects += _check_labels(tally, Path(image.label), classes, min_sides)
+                    report.objects += _check_labels(tally, image, classes, min_sides)
                 except DarkparseError as problem:
                     tally.add("label-line", path, image.line, str(problem))
         if num_labels and not report.objects and key == "train" and "label-line" not in tally.counts:
-            tally.add("no-object", path, 1)
+            tally.add("no-object", path, min(1, images[0].line))
     totals = {"object": (report.objects, "object"), "image": (report.images, "image"), "no-object": (1, "list")}
     warnings = WARNING_CODES if report.dialect.training.needs_labels else WARNING_CODES | {"no-label"}
     report.diagnostics += tally.findings(totals, warnings)
@@ -258,19 +266,20 @@ def _add_missing_label(tally: _Tally, path: Path, image: DatasetImage) -> None:
 
 
 def _check_labels(
-    tally: _Tally, path: Path, classes: tuple[str, ...] | int | None, min_sides: tuple[float, float]
+    tally: _Tally, image: DatasetImage, classes: tuple[str, ...] | int | None, min_sides: tuple[float, float]
 ) -> int:
     """Check the labels of an image; return its number of objects."""
-    count = 0
-    for line, label in label_lines(path):
+    count, path = 0, image.label
+    detail = "" if image.objects is None else escape_control(image.path)
+    for line, label in image.label_lines():
         if isinstance(label, str):
             tally.add("label-line", path, line)
             continue
         count += 1
         if label.number < 0 or (isinstance(classes, int) and label.number >= classes):
-            tally.add("label-class", path, line)
+            tally.add("label-class", path, line, detail)
         elif code := _find_box_fault(label.box, min_sides):
-            tally.add(code, path, line)
+            tally.add(code, path, line, detail)
     return count
 
 

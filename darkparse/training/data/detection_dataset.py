@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from darkparse.datasets.data_file import DatasetImage
+from darkparse.datasets.dataset import DatasetImage
 from darkparse.datasets.image_files import Size
-from darkparse.datasets.labels import Label, read_labels
+from darkparse.datasets.labels import Label
 from darkparse.detect.images import Pixels
 from darkparse.detect.preprocess import Floats
 from darkparse.errors import DarkparseError
 from darkparse.layers.augmentation import Augmentation, HeadAugmentation
 from darkparse.network.network import Network
-from darkparse.syntax.files import is_file
 from darkparse.training.data.color import add_noise, blur, blur_background, distort
 from darkparse.training.data.geometry import (
     FULL_WINDOW,
@@ -117,7 +115,7 @@ class DetectionDataset:
 
     def _read_boxes(self, random: np.random.Generator, transform: SampledTransform, size: Size) -> Floats:
         """Return the transformed boxes (K, 5) of an image, in random order and limited to `max`."""
-        labels = self._read_labels(Path(transform.image.label))
+        labels = self._read_labels(transform.image)
         boxes = np.array([(*box, number) for _, number, box in labels], np.float32).reshape(-1, 5)
         boxes = random.permutation(boxes)[: self.head.max]
         boxes = transform.geometry.move_boxes(boxes, size, transform.shape, flip=transform.flip)
@@ -125,12 +123,12 @@ class DetectionDataset:
             return drop_invalid(boxes, size, self.classes)
         return drop_tiny(boxes[boxes[:, 0] != INVALID_CENTER])
 
-    def _read_labels(self, path: Path) -> list[Label]:
-        if is_file(path):
-            return read_labels(path)
+    def _read_labels(self, image: DatasetImage) -> list[Label]:
+        if image.has_label:
+            return image.read_labels()
         if self.dialect.training.needs_labels:
             message = f"no label file, and {self.dialect.title} stops training at an image without one"
-            raise DarkparseError(f"{path}: {message}\nhint: darkparse check lists all of them")
+            raise DarkparseError(f"{image.label}: {message}\nhint: darkparse check lists all of them")
         return []
 
     def _render(

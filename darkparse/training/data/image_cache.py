@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from darkparse.datasets.data_file import DatasetImage
+from darkparse.datasets.dataset import DatasetImage
 from darkparse.detect.images import Pixels, open_image
 from darkparse.network.network import Network
 

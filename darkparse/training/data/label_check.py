@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from darkparse._utils.text import pluralize
-from darkparse.datasets.data_file import NUM_INSPECTED, DataFile, DatasetImage
+from darkparse.datasets.dataset import NUM_INSPECTED, Dataset, DatasetImage
 from darkparse.datasets.labels import label_candidates, label_path
 from darkparse.errors import DarkparseError
 from darkparse.layers.dialect import DIALECTS
@@ -17,11 +17,11 @@ MIN_LABELED_SHARE = 0.5
 """Fraction of images with a label below which a warning is issued."""
 
 
-def check_labels(files: DataFile, network: Network) -> str | None:
+def check_labels(files: Dataset, network: Network) -> str | None:
     """Check that the first images of `train` have labels.
 
     Args:
-        files: The `.data` file.
+        files: The data set.
         network: Network to train; its dialect determines the label paths.
 
     Returns:
@@ -45,10 +45,10 @@ def check_labels(files: DataFile, network: Network) -> str | None:
     )
 
 
-def _has_label(image: DatasetImage, files: DataFile, network: Network) -> bool:
+def _has_label(image: DatasetImage, files: Dataset, network: Network) -> bool:
     if not network.heads:
         return any(label in image.path for label in files.labels)
-    return _is_label(image.label, image)
+    return image.objects is not None or _is_label(image.label, image)
 
 
 def _is_label(path: str, image: DatasetImage) -> bool:
