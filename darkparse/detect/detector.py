@@ -27,6 +27,7 @@ from darkparse.network.compile_options import CfgLike, CompileOptions
 from darkparse.network.detection_settings import DetectionSettings
 from darkparse.network.image_input import default_resize
 from darkparse.network.suppression import get_suppression
+from darkparse.onnx.in_place import follow_reference
 from darkparse.weights import LoadedArrays, ReadOptions, WeightsSource, read
 
 if TYPE_CHECKING:
@@ -126,7 +127,8 @@ class Detector:
         Args:
             cfg: A path, the name of a bundled cfg, the text of a cfg, a parsed Config or a Network; or a
                 `.safetensors`, `.pt` or `.npz` file that darkparse wrote, which contains its cfg.
-            weights: Weights as for `darkparse.load`; may be omitted only if the first argument is such a file.
+            weights: Weights as for `darkparse.load`; may be omitted only if the first argument is such a file. An ONNX
+                graph written with `in_place` stands for the `.weights` file that it refers to, which is checked.
             options: How weights are read, and the device and dtype; by default float32 on a GPU (CUDA, else MPS) if
                 there is one, else on the CPU.
             names: See `Detector`.
@@ -154,7 +156,7 @@ class Detector:
         compile_options = compile_options.override(size=size, dialect=dialect)
         wants_torch = options.dtype is not None or str(options.device or "cpu") != "cpu"
         name = choose_engine(engine, wants_torch=wants_torch)
-        loaded = read(cfg, weights, options, compile_options)
+        loaded = read(cfg, follow_reference(weights), options, compile_options)
         if loaded is None:
             raise NoWeightsError(
                 f"{compile(cfg, compile_options).name}: a detector requires weights\nhint: for a model without a "

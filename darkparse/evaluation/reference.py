@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 from darkparse.diagnostics.source import quote_safe
 from darkparse.errors import DarkparseError
 from darkparse.network import Node
-from darkparse.onnx.in_place import WeightsReference
-from darkparse.onnx.validate import read_metadata
+from darkparse.onnx.in_place import follow_reference
 from darkparse.syntax.files import describe_error
 from darkparse.weights import open_source
 from darkparse.weights.containers import read_npz
@@ -96,8 +95,7 @@ class OnnxReference(Reference):
     is_exact = False
 
     def __init__(self, path: Path, image: Floats) -> None:
-        if (weights := WeightsReference.from_metadata(read_metadata(path))) is not None:
-            weights.check(path)
+        follow_reference(path)
         self.path = path
         self._by_size: dict[int, list[Floats]] = {}
         values, num_outputs = _run_onnx(path, image)

@@ -12,13 +12,17 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from darkparse.errors import DarkparseError, WeightsError
 from darkparse.network import Network
+from darkparse.onnx.validate import read_metadata
 from darkparse.syntax.files import describe_error
 from darkparse.weights.buffer import FileBuffer
 from darkparse.weights.header import VERSION_STRUCT, Header, read_version
 from darkparse.weights.layout import compute_layout
+
+T = TypeVar("T")
 
 METADATA_KEY = "weights"
 """Key of the reference in the metadata of an ONNX file, without the prefix `darkparse.`."""
@@ -95,6 +99,21 @@ class WeightsReference:
                 f"{path} has changed since {graph.name} was written for it, got {actual}; expected {expected}\n{hint}"
             )
         return path
+
+
+def follow_reference(weights: T) -> T | Path:
+    """Return the `.weights` file that an in-place graph refers to; anything but the path of such a graph unchanged.
+
+    Raises:
+        WeightsError: The file is missing, or its header or size differ from those that the graph was written for.
+    """
+    if not isinstance(weights, str | os.PathLike):
+        return weights
+    path = Path(weights)
+    if path.suffix.lower() != ".onnx" or not path.is_file():
+        return weights
+    reference = WeightsReference.from_metadata(read_metadata(path))
+    return weights if reference is None else reference.check(path)
 
 
 def check_directory(graph: Path, weights: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import darkparse
 from darkparse.cli import main
@@ -227,3 +228,30 @@ def test_value_without_place_in_weights_file_is_refused(small: Path) -> None:
     with pytest.raises(darkparse.DarkparseError, match="is the weights file"):
         darkparse.to_onnx(small / "x.cfg", weights, weights=weights, in_place=True)
     assert not (small / "x.onnx").exists()
+
+
+def test_detector_reads_the_weights_of_an_in_place_graph_and_refuses_changed_ones(
+    small: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main_in(small, "convert", "x.cfg", "x.weights", "-o", "x.onnx", "--in-place")
+    Image.new("RGB", (40, 30), (200, 90, 40)).save(small / "x.png")
+    expected = darkparse.Detector.load(small / "x.cfg", small / "x.weights").detect(small / "x.png", threshold=0.1)
+    assert darkparse.Detector.load(small / "x.cfg", small / "x.onnx").detect(small / "x.png", threshold=0.1) == expected
+    assert list(expected)
+    old = (small / "x.weights").read_bytes()
+    (small / "x.weights").write_bytes(np.array([0, 1, 0, 0], np.int32).tobytes() + old[20:])
+    with pytest.raises(darkparse.WeightsError, match=r"has changed since x\.onnx was written"):
+        darkparse.Detector.load(small / "x.cfg", small / "x.onnx")
+    for command in (
+        ("detect", "x.cfg", "x.onnx", "x.png"),
+        ("compare", "x.cfg", "x.weights", "x.png", "--against", "x.onnx"),
+    ):
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as stop:
+            main_in(small, *command)
+        assert stop.value.code == 2
+        assert "has changed since" in capsys.readouterr().err.replace("\n", " ")
+    (small / "x.weights").write_bytes(old)
+    darkparse.to_onnx(small / "x.cfg", small / "copied.onnx", weights=small / "x.weights")
+    with pytest.raises(darkparse.WeightsError, match="it is an ONNX model"):
+        darkparse.Detector.load(small / "x.cfg", small / "copied.onnx")
