@@ -18,7 +18,6 @@ from darkparse.errors import DarkparseError
 from darkparse.layers.dialect import DIALECTS
 from darkparse.network.detection_settings import DetectionSettings
 from darkparse.syntax.files import MAX_CFG_BYTES, read_limited
-from darkparse.weights.buffer import open_source
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -132,10 +131,9 @@ def compile_cfg(cfg: str | Config, options: CompileOptions, weights: str | FileB
 
         network = compile(cfg, options)
     else:
-        from darkparse.syntax import read
         from darkparse.weights import compile_with_weights
 
-        network = compile_with_weights(read(cfg), open_source(weights), options)
+        network = compile_with_weights(cfg, weights, options)
     print_warnings(network)
     return network
 

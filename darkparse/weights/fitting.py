@@ -69,20 +69,25 @@ def inspect_weights(
 
 
 def compile_with_weights(
-    cfg: CfgLike, blob: FileBuffer, options: CompileOptions, fits: Callable[[Network], bool] | None = None
+    cfg: CfgLike,
+    weights: WeightsSource | FileBuffer,
+    options: CompileOptions,
+    fits: Callable[[Network], bool] | None = None,
 ) -> Network:
     """Compile a cfg; the weights file is evidence for the dialect and for the correction of an invalid head.
 
     Args:
         cfg: Cfg as for `compile`.
-        blob: Weights file.
+        weights: Weights file, open or not.
         options: Options for compiling.
         fits: Function that returns whether the file fits a network; default: the file is a `.weights` file.
 
     Raises:
         CfgError: The cfg is invalid.
+        WeightsError: The weights file cannot be read.
     """
     config = cfg if isinstance(cfg, Network) else read(cfg)
+    blob = open_source(weights)
     version = None if blob.file_type else read_version(blob.read_head(20))
     try:
         return compile(config, options, version=version)
