@@ -313,3 +313,9 @@ def test_npz_directory_claiming_more_than_deflate_can_pack_is_refused(monkeypatc
     monkeypatch.setattr(np.lib.npyio.NpzFile, "__getitem__", lambda *_: pytest.fail("an array was read"))
     with pytest.raises(darkparse.WeightsError, match="unpacks to fewer than the 60,000,000 bytes"):
         darkparse.load(SMALL, make_npz(header, bytes(16), claim=claim))
+
+
+def test_load_checkpoint_of_another_pickle_protocol_does_not_warn(model: darkparse.Darknet, tmp_path: Path) -> None:
+    torch.save(model.state_dict(), tmp_path / "x.pt", pickle_protocol=3)
+    again = darkparse.load(SMALL, tmp_path / "x.pt")
+    assert all(torch.equal(again.state_dict()[key], tensor) for key, tensor in model.state_dict().items())

@@ -53,3 +53,7 @@ def test_parse_version_accepts_two_or_three_numbers() -> None:
     assert parse_version("0.2.5") == (0, 2, 5)
     with pytest.raises(ValueError, match=r"expected e\.g\. 0\.2\.5"):
         parse_version("two")
+
+
+def test_header_without_numbers_is_that_of_version_0_2() -> None:
+    assert (Header().version, Header().seen, Header().size) == ((0, 2, 0), 0, 20)

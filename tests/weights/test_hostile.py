@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 
 import pytest
 
 import darkparse
+from darkparse.weights.buffer import FileBuffer
 from tests.weights.weight_files import PJREDDIE
 
 HUGE = (
@@ -83,3 +86,20 @@ def test_load_beyond_torchs_address_range_raises() -> None:
     ):
         darkparse.build(darkparse.compile(BEYOND, darkparse.CompileOptions(limits=None)))
     assert time.perf_counter() - start < 5
+
+
+def test_archive_may_unpack_to_100_times_its_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("darkparse.weights.buffer.MIN_UNPACKED_LIMIT", 0)
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("0.npy", b"packed")
+    data = bytearray(file.getvalue())
+    declared = data.index(b"PK\1\2") + 24  # the unpacked size in the directory
+
+    def check(size: int) -> None:
+        data[declared : declared + 4] = size.to_bytes(4, "little")
+        FileBuffer("x.npz", memoryview(bytes(data))).check_unpacked_size()
+
+    check(100 * len(data))
+    with pytest.raises(darkparse.WeightsError, match="at most 100 times the size"):
+        check(100 * len(data) + 1)

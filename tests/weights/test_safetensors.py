@@ -121,3 +121,10 @@ def test_save_dtype_unsupported_by_container_raises(tmp_path: Path) -> None:
     with pytest.raises(darkparse.WeightsError, match="NumPy does not support float8_e4m3fnuz"):
         darkparse.save(model, tmp_path / "x.npz")
     assert not list(tmp_path.iterdir())
+
+
+def test_safetensors_header_is_readable_text_in_any_alphabet(tmp_path: Path) -> None:
+    path = tmp_path / "x.safetensors"
+    darkparse.save(darkparse.load("# Größe\n" + SMALL), path)
+    assert "# Größe".encode() in path.read_bytes()
+    assert str(darkparse.load(path).network.config).startswith("# Größe")
