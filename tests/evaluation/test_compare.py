@@ -16,6 +16,8 @@ from torch.nn import functional as F
 import darkparse
 from darkparse.cli import main
 from darkparse.evaluation import Comparison, Dump, compare
+from darkparse.evaluation.known_deviations import list_trials
+from darkparse.model.darknet import Stage
 from darkparse.model.modules import Reorg3d
 from tests.detect.reference import picture, tiny_weights
 
@@ -201,6 +203,38 @@ def test_compare_wrong_max_pooling_is_named(options: str, tmp_path: Path) -> Non
                 assert any(words in (found.cause or "") for words in alike), f"{alike[0]} is called {found.cause}"
                 named += 1
         assert named > 0
+
+
+def divide_by_root(x: torch.Tensor, variance: torch.Tensor, eps: float) -> torch.Tensor:
+    return x / (variance + eps).sqrt()[:, None, None]
+
+
+def add_to_root(x: torch.Tensor, variance: torch.Tensor, eps: float) -> torch.Tensor:
+    return x / (variance.sqrt() + eps)[:, None, None]
+
+
+@pytest.mark.parametrize(
+    ("tool", "normalize", "eps"),
+    [
+        ("pjreddie's", add_to_root, 1e-6),
+        ("AlexeyAB's", divide_by_root, 1e-5),
+        ("OpenCV", divide_by_root, 1e-6),
+        ("darkflow", add_to_root, 1e-5),
+        ("PyTorch_YOLOv4", divide_by_root, 1e-4),
+        ("Keras", divide_by_root, 1e-3),
+        ("without", divide_by_root, 0.0),
+    ],
+)
+def test_trial_of_a_tool_has_its_batch_norm(tool: str, normalize: Any, eps: float) -> None:
+    cfg = "[net]\nwidth=2\nheight=2\nchannels=3\n[convolutional]\nfilters=2\nbatch_normalize=1\nactivation=linear\n"
+    model = darkparse.build(darkparse.compile(cfg), initialize=True).eval()
+    state, stage = model.state_dict(), model.layers[0]
+    assert isinstance(stage, Stage)
+    variance = state["layers.0.norm.running_var"].fill_(1e-6)
+    x = torch.rand(1, 3, 2, 2)
+    (output,) = (run() for name, run in list_trials(model.network.nodes[0], stage, (x,)) if tool in name)
+    expected = normalize(F.conv2d(x, state["layers.0.conv.weight"]), variance, eps)
+    torch.testing.assert_close(output, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_compare_nan_differs(tmp_path: Path) -> None:

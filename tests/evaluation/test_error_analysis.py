@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -143,6 +144,9 @@ def test_draw_errors_enlarges_small_images_and_uses_the_color_of_the_kind(tmp_pa
     colors = {color for _, color in drawing.getcolors(1 << 20) or []}
     assert COLORS[ErrorKind.CONFUSED] in colors
     assert COLORS[ErrorKind.DUPLICATE] not in colors
+    left, bottom = round((BOX[0] - BOX[2] / 2) * 1000), round((BOX[1] - BOX[3] / 2) * 500)
+    above = np.asarray(drawing)[: bottom - 5, left:]
+    assert (above == COLORS[ErrorKind.CONFUSED]).all(-1).sum() > 500, "the background of the label"
 
 
 @pytest.fixture
