@@ -25,10 +25,10 @@ hypothesis.settings.load_profile("fast")
 # Let processes that tests start cache bytecode, as for an installed package.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
-# Divide the cores among the test processes. This must be set before torch is imported.
-os.environ.setdefault(
-    "OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))))
-)
+# Divide the cores among the test processes. This must be set before torch is imported, and in these processes only: they
+# inherit the variables of the one that starts them.
+if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // int(workers))))
 
 ROOT = Path(__file__).parent.parent
 DATA = ROOT / "tests" / "data"

@@ -342,8 +342,8 @@ def calls_to_emit(layers: int) -> int:
 
 
 def test_to_source_of_twice_the_layers_takes_twice_the_calls() -> None:
-    calls_to_emit(10)
-    assert calls_to_emit(80) < 2.5 * calls_to_emit(40)
+    calls_to_emit(20)
+    assert calls_to_emit(200) < 2.5 * calls_to_emit(100)
 
 
 def emitted_files(folder: Path) -> list[Path]:
