@@ -25,8 +25,8 @@ hypothesis.settings.load_profile("fast")
 # Let processes that tests start cache bytecode, as for an installed package.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
-# Divide the cores among the test processes. This must be set before torch is imported, and in these processes only: they
-# inherit the variables of the one that starts them.
+# Divide the cores among the test processes, before torch is imported. The process that starts them must not set the
+# variable, because they inherit its value.
 if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // int(workers))))
 

@@ -7,6 +7,8 @@ import pickle
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +16,9 @@ import torch
 
 import darkparse
 from darkparse.weights import Header, compute_layout
+from darkparse.weights.diagnosis import corruption
 from darkparse.weights.diagnosis.report import Report
+from darkparse.weights.file_type import detect_file_type
 from tests.weights.weight_files import ALEXEYAB, PJREDDIE, SMALL, floats, network, weights
 
 NET = network()
@@ -258,6 +262,37 @@ def test_diagnose_other_file_type_is_named(code: str) -> None:
     assert "layer 0 [convolutional]" in str(error)
     assert f"network requires {len(DATA):,} bytes" in str(error)
     assert f"got {len(data):,}" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("code", "offset", "magic"),
+    [
+        ("tflite", 4, b"TFL3"),
+        ("gguf", 0, b"GGUF"),
+        ("npy", 0, b"\x93NUMPY"),
+        ("bzip2", 0, b"BZh"),
+        ("xz", 0, b"\xfd7zXZ"),
+        ("zstd", 0, b"\x28\xb5\x2f\xfd"),
+        ("7z", 0, b"7z\xbc\xaf\x27\x1c"),
+        ("rar", 0, b"Rar!"),
+        ("tar", 257, b"ustar"),
+        ("jpeg", 0, b"\xff\xd8\xff"),
+        ("png", 0, b"\x89PNG"),
+        ("pdf", 0, b"%PDF"),
+    ],
+)
+def test_detect_file_type_finds_magic_number_at_its_place(code: str, offset: int, magic: bytes) -> None:
+    found = detect_file_type(memoryview(bytes(offset) + magic + bytes(300)))
+    assert found is not None
+    assert found.code == code
+    elsewhere = detect_file_type(memoryview(bytes(offset + 1) + magic + bytes(300)))
+    assert elsewhere is None or elsewhere.code != code
+
+
+def test_count_pattern_finds_it_at_both_ends_and_across_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(corruption, "CHUNK_BYTES", 4)
+    case: Any = SimpleNamespace(file=SimpleNamespace(blob=SimpleNamespace(data=memoryview(b"\r\n.\r\n.\r\n"))))
+    assert corruption._count_pattern(case, b"\r\n") == 3
 
 
 def test_inspect_names_container_type() -> None:
