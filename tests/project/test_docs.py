@@ -17,9 +17,11 @@ from tests.conftest import ROOT
 
 PAGES = (
     *("README.md", "docs/weights.md", "docs/export.md", "docs/detect.md", "docs/evaluation.md", "docs/training.md"),
-    "docs/transform.md",
+    *("docs/transform.md", "docs/start.md"),
 )
-WITH_PYTHON = ("README.md", "docs/weights.md", "docs/detect.md", "docs/training.md", "docs/transform.md")
+WITH_PYTHON = ("docs/weights.md", "docs/detect.md", "docs/training.md")
+WITH_ALL_PYTHON = ("README.md", "docs/start.md", "docs/transform.md")
+"""Pages of which all blocks of Python are run; of the pages above, the first."""
 NEEDS = ("PIL", "onnx", "onnxruntime", "pycocotools", "safetensors")
 
 
@@ -55,6 +57,11 @@ def run(arguments: list[str]) -> None:
     assert codes[-1] == 0, arguments
 
 
+def count_executed(page: str) -> int | None:
+    """Return how many blocks of Python of a page are run; None for all."""
+    return None if page in WITH_ALL_PYTHON else int(page in WITH_PYTHON)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES)
 def test_page_commands_run_in_demo_directory(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -65,7 +72,7 @@ def test_page_commands_run_in_demo_directory(page: str, tmp_path: Path, monkeypa
     assert lines(page) or page == "docs/training.md"
     for arguments in lines(page):
         run(arguments)
-    for block in blocks(page)[: None if page == "docs/transform.md" else 1] if page in WITH_PYTHON else ():
+    for block in blocks(page)[: count_executed(page)]:
         exec(block, {"x": torch.rand(1, 3, 128, 160), "darkparse": darkparse})
     if page == "docs/training.md":
         trained = darkparse.load("shapes", "next.weights")

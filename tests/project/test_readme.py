@@ -7,14 +7,15 @@ import subprocess
 import sys
 
 import darkparse
+from darkparse.syntax import find_shipped_cfgs
 from tests.conftest import ROOT
 
 README = (ROOT / "README.md").read_text("utf-8")
 
 
-def test_readme_kinds_match_registry() -> None:
-    run = subprocess.run([sys.executable, ROOT / "docs" / "kinds.py", "--check"], check=False)
-    assert run.returncode == 0, "run python docs/kinds.py"
+def test_findings_on_pages_match_codes() -> None:
+    run = subprocess.run([sys.executable, ROOT / "docs" / "findings.py", "--check"], check=False)
+    assert run.returncode == 0, "run python docs/findings.py"
 
 
 def test_readme_figures_are_true() -> None:
@@ -51,3 +52,8 @@ def test_cfg_page_lists_every_finding() -> None:
     page = (ROOT / "docs" / "cfg.md").read_text("utf-8")
     assert len(codes) > 15
     assert {code for code in codes - {"error", "warning"} if f"`{code}`" not in page} == set()
+
+
+def test_readme_is_short_and_counts_networks() -> None:
+    assert README.count("\n") <= 120
+    assert f"prints all {len(find_shipped_cfgs())}" in README
