@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 import darkparse
 from darkparse.network.diff import diff_networks
+from darkparse.views.diagram.elements import Detail
 from darkparse.views.diagram.marks import Mark, build_marks, summary_lines
 from tests.views.networks import compile_once
 
@@ -98,3 +101,36 @@ def test_comparison_summarizes_blocks_and_activation_by_stage() -> None:
     assert "neck (1/32) SPP, not Conv × 5" in second
     same = darkparse.draw("yolov3", "yolov3").models[0]
     assert not any(fact.startswith("By stage") for fact in same.facts)
+
+
+def test_comparison_colors_only_layers_that_differ_in_kind() -> None:
+    other = TEXT.replace("filters=8\nsize=3", "filters=16\nsize=3").replace("size=1", "size=3")
+    model = darkparse.draw(darkparse.compile(TEXT), darkparse.compile(other)).models[0]
+    rows = {row.index: row for card in model.cards for row in card.rows}
+    assert (rows[0].mark, rows[0].is_colored) == ("±", False)
+    assert (rows[1].mark, rows[1].is_colored) == ("≠", True)
+
+
+@pytest.mark.parametrize("detail", ["layers", "stages"])
+def test_comparison_has_one_legend_for_the_marks_of_both(detail: Detail) -> None:
+    first, second = darkparse.compile(TEXT), darkparse.compile(TEXT.replace("[maxpool]", "[dropout]\n[maxpool]"))
+    diagram = darkparse.draw(first, second, detail=detail)
+    svg = diagram.svg()
+    name = "share of the weights" if detail == "stages" else "share of the network"
+    assert svg.count(name) == 1
+    assert svg.count("+ only here") == 1
+    assert diagram.dot.count("n2_legend") == 0
+
+
+def test_legend_of_first_network_explains_a_mark_that_only_the_second_has() -> None:
+    first, second = darkparse.compile(TEXT), darkparse.compile(TEXT.replace("[maxpool]", "[dropout]\n[maxpool]"))
+    models = darkparse.draw(first, second).models
+    assert set(models[0].signs.values()) == set()
+    assert models[0].shown_marks == {"+": "only here"}
+
+
+def test_depthwise_convolutions_of_other_widths_differ_in_size_only() -> None:
+    """Their numbers of groups differ too."""
+    narrow = TEXT.replace("filters=4\nsize=1", "filters=8\nsize=3\npad=1\ngroups=8")
+    diff = diff_networks(*(darkparse.compile(text) for text in (narrow, narrow.replace("=8", "=16"))))
+    assert {index: mark.sign for index, mark in build_marks(diff)[0].items()} == {0: "±", 1: "±", 2: "±"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
@@ -283,6 +283,7 @@ def draw(
             build(one, overlay=column, marks=side, facts=tuple(filter(None, facts)))
             for one, column, side, facts in sides
         )
+        models = (replace(models[0], compared=models[1]), replace(models[1], has_legend=False))
     else:
         models = (build(networks[0], overlay=overlays[0]),)
     return Diagram(networks, models, theme, direction, dpi, layout, detail, points)

@@ -15,8 +15,10 @@ from darkparse.views.overlay import Overlay
 Tone = Literal["reduced", "kept", "expanded", "projected"]
 """Meaning of a cell, which determines its color."""
 
-MARKS = {"≠": "differs from the other", "+": "only here"}
+MARKS = {"≠": "differs in kind", "±": "differs in size only", "+": "only here"}
 """Marks of layers that differ from the other network or are missing there."""
+COLORED_MARKS = ("≠", "+")
+"""Marks whose rows and boxes have the color of changes."""
 
 Measure = Literal["weights", "flops"]
 MEASURES: tuple[Measure, ...] = ("weights", "flops")
@@ -72,6 +74,11 @@ class DiagramRow:
     @property
     def name(self) -> str:
         return f"L{self.index}"
+
+    @property
+    def is_colored(self) -> bool:
+        """Whether the layer differs in kind from the other network of a comparison."""
+        return self.mark in COLORED_MARKS
 
     @property
     def is_bold(self) -> bool:
@@ -181,6 +188,21 @@ class DiagramModel:
     """Keys of `MARKS` for layers that differ from the other network, by index."""
     has_title: bool = True
     """Whether to print name, summary and facts above the diagram."""
+    has_legend: bool = True
+    compared: DiagramModel | None = None
+    """Second network of a comparison, whose signs and colors the legend of the first explains too."""
+
+    @property
+    def legend_models(self) -> tuple[DiagramModel, ...]:
+        """Networks that the legend explains; none without a legend."""
+        own = (self,) if self.has_legend else ()
+        return (*own, self.compared) if self.compared else own
+
+    @property
+    def shown_marks(self) -> dict[str, str]:
+        """Meanings of the marks that the legend explains."""
+        signs = {sign for model in self.legend_models for sign in model.signs.values()}
+        return {sign: meaning for sign, meaning in MARKS.items() if sign in signs}
 
     @property
     def price_name(self) -> str:

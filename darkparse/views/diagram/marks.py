@@ -7,7 +7,7 @@ from typing import Any
 
 from darkparse._utils.text import pluralize
 from darkparse.network import Network, Node
-from darkparse.network.diff import NetworkDiff
+from darkparse.network.diff import NetworkDiff, OptionChange
 from darkparse.views.formatting.numbers import flops_text, number_text, signed_text
 from darkparse.views.formatting.words import verb
 
@@ -25,6 +25,10 @@ class Mark:
     """Difference that the layer's label does not show: `mish, not leaky`."""
 
 
+KIND_OPTIONS = frozenset(("size", "stride", "dilation"))
+"""Numbers that make a layer another kind of layer; other numbers only make it larger or smaller."""
+
+
 Marks = dict[int, Mark]
 
 
@@ -38,8 +42,10 @@ def build_marks(diff: NetworkDiff) -> tuple[Marks, Marks]:
                     changes = [(c.option.name, c.before.value, c.after.value) for c in pair.options]
                     if before.summary != after.summary:
                         changes = []
-                    marks[0][before.index] = Mark("≠", _difference_text(changes))
-                    marks[1][after.index] = Mark("≠", _difference_text([(name, b, a) for name, a, b in changes]))
+                    is_other_kind = any(map(_is_of_kind, pair.options)) or _grouping(before) != _grouping(after)
+                    sign = "≠" if is_other_kind else "±"
+                    marks[0][before.index] = Mark(sign, _difference_text(changes))
+                    marks[1][after.index] = Mark(sign, _difference_text([(name, b, a) for name, a, b in changes]))
             case Node() as removed, None:
                 marks[0][removed.index] = Mark("+")
             case None, Node() as added:
@@ -55,7 +61,7 @@ def summary_lines(diff: NetworkDiff, marks: tuple[Marks, Marks]) -> tuple[str, s
 
 def _summary_line(ours: Network, other: Network, marks: Marks, other_marks: Marks) -> str:
     name = other.name if other.name != ours.name else "the other"
-    changed, here, there = _count(marks, "≠"), _count(marks, "+"), _count(other_marks, "+")
+    changed, here, there = _count(marks, "≠") + _count(marks, "±"), _count(marks, "+"), _count(other_marks, "+")
     layers = [f"{pluralize(changed, 'layer')} {verb(changed, 'differs')}" if changed else "no layer differs"]
     layers += [
         f"{pluralize(count, 'layer')} only {where}" for count, where in ((here, "here"), (there, "there")) if count
@@ -67,6 +73,25 @@ def _summary_line(ours: Network, other: Network, marks: Marks, other_marks: Mark
 
 def _count(marks: Marks, sign: str) -> int:
     return sum(mark.sign == sign for mark in marks.values())
+
+
+def _is_of_kind(change: OptionChange) -> bool:
+    """Return whether an option other than a size changed: a kernel, an activation, batch normalization."""
+    if change.option.name in KIND_OPTIONS:
+        return True
+    return not all(map(_is_number, (change.before.value, change.after.value)))
+
+
+def _grouping(node: Node) -> tuple[bool, bool]:
+    """Return whether a convolution has groups, and whether each channel is one."""
+    return getattr(node.layer, "groups", 1) > 1, getattr(node.layer, "is_depthwise", False)
+
+
+def _is_number(value: Any) -> bool:
+    """Return whether a value is a number, or a sequence of numbers such as anchors."""
+    if isinstance(value, (tuple, list)):
+        return all(map(_is_number, value))
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _difference_text(changes: list[tuple[str, Any, Any]]) -> str:

@@ -211,7 +211,11 @@ class _CardWriter:
         parts = (
             _link_tag(self.placed, row.index, row.hint),
             rect_element(
-                self.lefts[1], top, self.inner[1] - self.lefts[1], height, "row changed" if row.mark else "row plain"
+                self.lefts[1],
+                top,
+                self.inner[1] - self.lefts[1],
+                height,
+                "row changed" if row.is_colored else "row plain",
             ),
             self._aligned_text(f"{row.mark} {row.name}".strip(), 1, middle, boxes.SMALL_FONT, "faint"),
             self._stacked_text(layout.label, 2, middle, boxes.label_font_size(row), bold=row.is_bold),

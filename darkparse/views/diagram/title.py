@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from darkparse.views.diagram.elements import MARKS, DiagramModel
+from darkparse.views.diagram.elements import COLORED_MARKS, DiagramModel
 from darkparse.views.diagram.font_metrics import text_width, wrap
 from darkparse.views.diagram.layout.boxes import FACT_FONT, TITLE_FONT, Box
 from darkparse.views.formatting.cells import SIGNS
@@ -78,7 +78,7 @@ def title_lines(model: DiagramModel, width: float) -> Iterator[TextLine]:
 def notes_box(model: DiagramModel, width: float) -> TextBox:
     """Build the facts and the legend, wrapped to the available width."""
     lines = [*fact_lines(model, width), (LEGEND_GAP, ())] if model.has_title else []
-    lines += [(LEGEND_HEIGHT + LEGEND_GAP, line) for line in legend_lines(model, width)]
+    lines += [(LEGEND_HEIGHT + LEGEND_GAP, line) for line in legend_lines(model, width) if line]
     return build_text_box("notes", lines)
 
 
@@ -113,18 +113,21 @@ def _text_line(text: str, size: float, role: str = "", *, is_bold: bool = False)
 
 def _legend_entries(model: DiagramModel) -> Iterator[LegendEntry]:
     """Yield the legend entries that apply to the diagram."""
-    rows = [row for card in model.cards for row in card.rows]
-    marks = {row.mark for row in rows}
+    models = model.legend_models
+    if not models:
+        return
+    rows = [row for one in models for card in one.cards for row in card.rows]
     projects = any(row.channels.tone in HEAD_LEGEND for row in rows)
     for tone, text in (LEGEND | HEAD_LEGEND if projects else LEGEND).items():
         yield LegendEntry(f"{SIGNS[tone]} {text}", 0, LEGEND_FONT, tone, is_filled=True)
-    if model.has_repeats:
+    if any(one.has_repeats for one in models):
         yield LegendEntry(REPEAT_LEGEND, 0, LEGEND_FONT, "repeat", is_filled=True)
-    if any(link.kind == "reused" for link in model.links):
+    if any(link.kind == "reused" for one in models for link in one.links):
         yield LegendEntry(REUSED_LEGEND, 0, LEGEND_FONT, "reused")
-    for sign, meaning in MARKS.items():
-        if sign in marks:
-            yield LegendEntry(f"{sign} {meaning}", 0, LEGEND_FONT, "changed", is_filled=True)
+    for sign, meaning in model.shown_marks.items():
+        is_colored = sign in COLORED_MARKS
+        role = "changed" if is_colored else ""
+        yield LegendEntry(f"{sign} {meaning}", 0, LEGEND_FONT, role, is_filled=is_colored)
     yield LegendEntry(model.price_legend, 0, LEGEND_FONT, "price", is_filled=True)
     if model.overlay:
         name = f"{model.overlay.name}: share of {model.overlay.share_of}"

@@ -103,7 +103,7 @@ class CardTable:
 
     def _row_cells(self, layout: RowLayout) -> str:
         row = layout.row
-        changed = self.colors["changed"] if row.mark else ""
+        changed = self.colors["changed"] if row.is_colored else ""
         link = {"href": f"#L{self.offset + row.index}", "title": escape_text(row.hint)}
         label = join_lines(
             format_text(line, boxes.label_font_size(row), self.colors["text"], bold=row.is_bold)

@@ -91,7 +91,8 @@ class _GraphWriter:
             with graph.subgraph(graph_attr={"rank": "same"}) as rank:
                 for name in names:
                     rank.node(f"{self.prefix}{name}")
-        self._write_legend(graph)
+        if self.model.has_legend:
+            self._write_legend(graph)
         is_sideways = self.direction == "LR"
         edges = EdgeWriter(self.model, self.grid, self.colors, self.prefix, self.offset, is_sideways=is_sideways)
         for edge in edges.edges():

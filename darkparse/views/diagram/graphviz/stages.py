@@ -68,9 +68,10 @@ def _write(graph: Digraph, model: DiagramModel, overview: Overview, colors: Colo
             for stage in overview.stages:
                 if stage.size == size:
                     rank.node(f"{prefix}{stage.name}")
-    legend = f"{prefix}legend"
-    graph.node(legend, f"<{legend_table(legend_lines(model, overview.links, TITLE_WIDTH), colors)}>")
-    graph.edge(legend, first, style="invis")
+    if model.has_legend:
+        legend = f"{prefix}legend"
+        graph.node(legend, f"<{legend_table(legend_lines(model, overview.links, TITLE_WIDTH), colors)}>")
+        graph.edge(legend, first, style="invis")
     sizes = {stage.number: stage.size[0] * stage.size[1] for stage in overview.stages}
     for link in overview.links:
         source = f"{prefix}stage{link.source}" if link.source >= 0 else first
@@ -83,7 +84,7 @@ def _write(graph: Digraph, model: DiagramModel, overview: Overview, colors: Colo
 
 
 def _stage_table(stage: StageCard, colors: Colors, offset: int) -> str:
-    changed = colors["changed"] if stage.mark else colors["card"]
+    changed = colors["changed"] if stage.is_colored else colors["card"]
     texts = (
         cell(format_text(line, FONT, colors["text"], bold=number == 0), align="LEFT")
         for number, line in enumerate(stage.lines)

@@ -12,7 +12,7 @@ from darkparse.network.analysis.named_blocks import NamedBlock, find_sources
 from darkparse.network.analysis.stages import Part, Stage, find_stages
 from darkparse.network.analysis.summary import is_pointwise
 from darkparse.network.node import Cost
-from darkparse.views.diagram.elements import Link, LinkKind, Measure, Tone
+from darkparse.views.diagram.elements import COLORED_MARKS, Link, LinkKind, Measure, Tone
 from darkparse.views.formatting.numbers import flops_text, number_text, ratio_text, size_text
 from darkparse.views.formatting.words import layer_span, verb
 
@@ -81,6 +81,11 @@ class StageCard:
     groups: tuple[TickGroup, ...]
     mark: str = ""
     """Key of `elements.MARKS` if the stage differs from the other network of a comparison."""
+
+    @property
+    def is_colored(self) -> bool:
+        """Whether the stage differs in kind from the other network of a comparison."""
+        return self.mark in COLORED_MARKS
 
     @property
     def lines(self) -> tuple[str, ...]:
@@ -265,7 +270,9 @@ def _merge_signs(signs: set[str]) -> str:
     """Return the sign of a stage from those of its layers; it is new if all layers are."""
     if signs == {"+"}:
         return "+"
-    return "≠" if signs - {""} else ""
+    if signs & set(COLORED_MARKS):
+        return "≠"
+    return "±" if signs - {""} else ""
 
 
 def _times(name: str, count: int) -> str:

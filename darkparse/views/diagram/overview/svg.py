@@ -41,7 +41,7 @@ def stage_elements(box: StageBox, prefix: str, offset: int) -> Iterator[str]:
     stage = box.stage
     title = f"<title>{escape_text(stage.hint)}</title>"
     yield f'<a href="#L{offset + stage.layers[0]}" id="{prefix}{box.name}" class="stage part_{stage.part}">{title}'
-    yield rect_element(box.x, box.y, box.width, box.height, "frame row changed" if stage.mark else "frame row")
+    yield rect_element(box.x, box.y, box.width, box.height, "frame row changed" if stage.is_colored else "frame row")
     if stage.share * box.width >= 0.5:
         yield rect_element(box.x, box.y, box.width * min(1, stage.share), BAR_HEIGHT, "price_line")
     y = box.y + BAR_HEIGHT + INNER_MARGIN + LINE_HEIGHT / 2

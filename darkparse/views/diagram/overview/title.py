@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from darkparse.views.diagram.elements import DiagramModel, Link
+from darkparse.views.diagram.elements import COLORED_MARKS, DiagramModel, Link
 from darkparse.views.diagram.font_metrics import wrap
 from darkparse.views.diagram.overview.boxes import FONT
 from darkparse.views.diagram.title import LegendEntry, TextBox, TextLine, break_entries, build_text_box
@@ -40,7 +40,7 @@ def title_lines(model: DiagramModel, width: float) -> Iterator[TextLine]:
 
 def legend_box(model: DiagramModel, links: Sequence[Link], width: float) -> TextBox:
     """Build the legend of ticks, bars and links."""
-    return build_text_box("notes", [(LEGEND_HEIGHT, line) for line in legend_lines(model, links, width)])
+    return build_text_box("notes", [(LEGEND_HEIGHT, line) for line in legend_lines(model, links, width) if line])
 
 
 def legend_lines(model: DiagramModel, links: Sequence[Link], width: float) -> list[tuple[LegendEntry, ...]]:
@@ -49,9 +49,15 @@ def legend_lines(model: DiagramModel, links: Sequence[Link], width: float) -> li
 
 
 def _legend_entries(model: DiagramModel, links: Sequence[Link]) -> Iterator[LegendEntry]:
+    if not model.has_legend:
+        return
     yield LegendEntry(TICKS_LEGEND, 0, FONT, "faint")
     for role, text in TICK_LEGEND.items():
         yield LegendEntry(text, 0, FONT, "faint", swatch=role)
     yield LegendEntry(f"share of the {model.price_name}", 0, FONT, "faint", swatch="price_line")
-    if any(link.kind == "reused" for link in links):
+    others = model.compared.links if model.compared else ()
+    if any(link.kind == "reused" for link in (*links, *others)):
         yield LegendEntry("- - - reused later", 0, FONT, "reused")
+    for sign, meaning in model.shown_marks.items():
+        swatch = "changed" if sign in COLORED_MARKS else ""
+        yield LegendEntry(f"{sign} {meaning}", 0, FONT, "faint", swatch=swatch)
