@@ -327,3 +327,47 @@ def test_html_follows_the_color_scheme_of_the_system(browser: Browser, written: 
     page.goto(written.as_uri())
     assert page.evaluate("document.documentElement.dataset.theme") == scheme
     page.close()
+
+
+def test_html_frames_the_selected_row_above_its_cells(opened: Opened) -> None:
+    opened.row(2).click()
+    last = opened.row(2).locator(":scope > *").last
+    assert last.get_attribute("class") == "select"
+    assert last.evaluate("e => getComputedStyle(e).strokeWidth") == "2px"
+    row, frame = opened.row(2).locator(".row").bounding_box(), last.bounding_box()
+    assert row is not None
+    assert frame is not None
+    assert (frame["width"], frame["height"]) < (row["width"] + 1, row["height"] + 1)
+
+
+def test_html_panel_stands_beside_diagram_and_tools_fit_a_phone(browser: Browser, written: Path) -> None:
+    for width in (390, 1300):
+        page = browser.new_page(viewport={"width": width, "height": 800})
+        page.goto(written.as_uri())
+        page.evaluate("choose(54)")
+        view, panel, theme = (page.locator(name).bounding_box() for name in ("#view", "#panel", "#theme"))
+        assert view is not None
+        assert panel is not None
+        assert theme is not None
+        assert theme["x"] + theme["width"] <= width
+        if width > 760:
+            assert view["x"] + view["width"] <= panel["x"]
+            assert view["width"] > 510
+        page.close()
+
+
+def test_html_of_two_networks_has_the_overview_above_them(browser: Browser, tmp_path: Path) -> None:
+    diagram = darkparse.draw(darkparse.compile("yolov3-tiny"), darkparse.compile("yolov4-tiny"))
+    page = browser.new_page(viewport={"width": 1300, "height": 850})
+    page.goto(diagram.render(tmp_path / "two.html").as_uri())
+    page.evaluate("choose(30)")
+    overview, view, panel = (page.locator(name).bounding_box() for name in ("#overview", "#view", "#panel"))
+    assert overview is not None
+    assert view is not None
+    assert panel is not None
+    assert overview["y"] + overview["height"] <= view["y"]
+    assert view["x"] + view["width"] <= panel["x"]
+    assert panel["y"] == overview["y"]
+    page.evaluate(script("axe-core/axe.min.js"))
+    assert [violation["help"] for violation in page.evaluate("axe.run()")["violations"]] == []
+    page.close()

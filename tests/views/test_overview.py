@@ -323,7 +323,7 @@ def test_stages_of_any_network_have_a_block_and_a_scale(path: Path) -> None:
 def test_notebook_html_has_overview_diagram_and_zoom() -> None:
     bundle = darkparse.draw("yolov3-tiny")._repr_mimebundle_()
     assert bundle["text/html"].count("<svg ") == 2
-    assert 'aria-label="Stages"' in bundle["text/html"]
+    assert 'aria-label="Stages of ' in bundle["text/html"]
     assert 'type="checkbox" class="darkparse-zoom"' in bundle["text/html"]
     assert "<script" not in bundle["text/html"]
     assert bundle["image/svg+xml"] in bundle["text/html"]

@@ -39,6 +39,7 @@ def html_page(diagram: Diagram) -> str:
         script_hash=f"sha256-{digest}",
         colors=_color_rules(),
         style=Template(_read_asset("page.css")).substitute(fonts=FONTS, paper=paper),
+        layout="pair" if len(diagram.networks) > 1 else "single",
         svg=svg_text(sheet, ""),
         overview=_overview_element(diagram),
         data=_script_json(_page_data(diagram)),

@@ -43,7 +43,7 @@ def svg_text(sheet: Sheet, theme: str, *, plain: bool = False, dpi: float | None
         sheet: Pages with their layout.
         theme: Name of the color theme; empty if the surrounding page defines the CSS variables.
         plain: Write colors instead of CSS variables, for renderers that do not support variables.
-        label: Name of the element for screen readers.
+        label: What the diagram shows, for screen readers; the names and headlines of the networks follow.
         dpi: Specify the size in pixels at this resolution, rounded up to integers, instead of in points.
     """
     points, scale = sheet.size, sheet.scale
@@ -59,7 +59,9 @@ def svg_text(sheet: Sheet, theme: str, *, plain: bool = False, dpi: float | None
     colors = f".darkparse{{{css_variables(theme)}}}" if theme and not plain else ""
     if colors and theme == DEFAULT_THEME:
         colors += f"@media (prefers-color-scheme:dark){{.darkparse{{{css_variables('dark')}}}}}"
-    attributes = f'class="darkparse" role="group" aria-label="{label}" font-family="{FONTS}"'
+    attributes = (
+        f'class="darkparse" role="group" aria-label="{escape_text(_description(sheet, label))}" font-family="{FONTS}"'
+    )
     parts = (
         f'<svg xmlns="http://www.w3.org/2000/svg" {box} {attributes}>',
         f"<style>{colors}{style_sheet(theme if plain else None)}</style>",
@@ -68,6 +70,12 @@ def svg_text(sheet: Sheet, theme: str, *, plain: bool = False, dpi: float | None
         "</svg>\n",
     )
     return "\n".join(parts)
+
+
+def _description(sheet: Sheet, label: str) -> str:
+    """Return the text alternative of a diagram: `Stages of yolov1: All 5 1×1 convolutions reduce`."""
+    models = [placed.page.model for placed in sheet.pages]
+    return f"{label} of " + "; ".join(f"{model.name}: {model.answer}" for model in models)
 
 
 def _page_elements(placed: PlacedPage) -> Iterator[str]:

@@ -13,9 +13,17 @@ let chosen = null;
 // The row or box of a layer is a link "#L6".
 const number = (link) => Number(link.getAttribute("href").slice(2));
 const links = new Map([...svg.querySelectorAll("a")].map((link) => [number(link), link]));
+// A later row would cover the outer half of a row's own stroke, and cells its inner half: the frame is on top, inside.
+for (const link of svg.querySelectorAll("a")) {
+  const frame = link.querySelector(".row").cloneNode(false);
+  for (const [name, by] of [["x", 1], ["y", 1], ["width", -2], ["height", -2]]) frame.setAttribute(name, Number(frame.getAttribute(name)) + by);
+  frame.setAttribute("class", "select");
+  link.append(frame);
+}
 const rows = [...links.keys()].sort((a, b) => a - b);
 for (const [index, link] of links) {
   const words = [...link.querySelectorAll("text")].map((text) => text.textContent);
+  link.id = `L${index}`;
   link.setAttribute("tabindex", "0");
   link.setAttribute("role", "button");
   link.setAttribute("aria-label", words.join(" ") + data.layers[index].name.replace(/^L\d+/, ""));
@@ -115,7 +123,8 @@ function choose(index, focus = true) {
   const link = links.get(row);
   if (!link) return;
   if (focus) link.focus({ preventScroll: true });
-  link.scrollIntoView({ block: "center", inline: "center" });
+  const fits = link.getBoundingClientRect().width <= view.clientWidth;
+  link.scrollIntoView({ block: "center", inline: fits ? "center" : "start" });
   history.replaceState(null, "", `#L${index}`);
 }
 
@@ -160,6 +169,11 @@ byId("find").addEventListener("submit", (event) => {
 for (const story of data.layers) byId("layers").append(element("option", undefined, { value: `${story.name} ${story.label}` }));
 
 // A stage of the overview opens its layers.
+overview?.querySelectorAll("a").forEach((link) => {
+  link.setAttribute("role", "button");
+  link.setAttribute("tabindex", "0");
+  link.setAttribute("aria-label", link.querySelector("title").textContent);
+});
 overview?.addEventListener("click", (event) => {
   const link = event.target.closest("a");
   if (!link) return;
@@ -193,7 +207,7 @@ document.addEventListener("keydown", (event) => {
     ArrowDown: () => step(1),
     ArrowUp: () => step(-1),
   };
-  const link = event.target.closest("#view a");
+  const link = event.target.closest("#view a, #overview a");
   if ((event.key === "Enter" || event.key === " ") && link) link.dispatchEvent(new MouseEvent("click", { bubbles: true, cancelable: true }));
   else if (acts[event.key] && !(event.target.closest("aside") && event.key.startsWith("Arrow"))) acts[event.key]();
   else return;
