@@ -101,9 +101,9 @@ def test_fine_tuning_page_commands_run_and_print_what_it_shows(
         printed = [drop_numbers(line) for line in (out + err).splitlines()]
         missing = [line for line in shown_output(page, command) if line not in printed]
         assert not missing, f"{arguments}: printed {printed}"
-    final, back = tmp_path / "pictures" / "backup" / "shapes_last.weights", tmp_path / "shapes.weights"
+    final, back = tmp_path / "pictures" / "backup" / "mine_last.weights", tmp_path / "mine.weights"
     assert back.read_bytes() == final.read_bytes()
-    assert len(list((tmp_path / "look").iterdir())) == 32
-    assert (tmp_path / "pictures" / "log.jsonl").read_text().count("\n") == 4
+    assert len(list((tmp_path / "look").iterdir())) == 64
+    assert (tmp_path / "log.jsonl").read_text().count("\n") == 4
     (block,) = blocks(page)
     exec(block, {})
