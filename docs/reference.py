@@ -170,7 +170,8 @@ def _json_type(member: dict[str, Any]) -> str:
         return ", ".join(code(json.dumps(value)) for value in member.get("enum", [member.get("const")]))
     choices = (*member.get("oneOf", ()), *member.get("anyOf", ()))
     kinds = member.get("type") or [_json_type(choice) for choice in choices]
-    return kinds if isinstance(kinds, str) else " or ".join(kinds)
+    text = kinds if isinstance(kinds, str) else " or ".join(kinds)
+    return f"{text} of {_json_type(member['items'])}" if kinds == "array" and member.get("items") else text
 
 
 def make_networks_page(folder: Path) -> str:
@@ -182,6 +183,22 @@ def make_networks_page(folder: Path) -> str:
         parts += [f"## {entry.name}", f"{entry.description}.", _list_facts(entry)]
         parts.append(f"![overview of {entry.name}](networks/{entry.name}.svg)")
     return "\n\n".join(parts)
+
+
+def draw_diagrams(folder: Path) -> None:
+    """Draw the layers that docs/one-by-one.md shows."""
+    folder.mkdir(exist_ok=True)
+    for name, layers in DIAGRAMS.items():
+        darkparse.draw(name, layers=layers, title=False).render(folder / f"{name}.svg")
+
+
+DIAGRAMS = {
+    "yolov1": range(3, 8),
+    "yolov3": range(5, 12),
+    "yolov4": range(11, 24),
+    "yolov7": range(13, 28),
+    "resnet50": range(14, 22),
+}
 
 
 def _list_facts(entry: ShippedNetwork) -> str:
@@ -200,6 +217,7 @@ def _list_facts(entry: ShippedNetwork) -> str:
 def write(folder: Path) -> None:
     """Write all pages to a folder; pages that did not change keep their time, so that Sphinx skips them."""
     folder.mkdir(exist_ok=True)
+    draw_diagrams(folder / "diagrams")
     pages = {
         "layers": make_layers_page(),
         "commands": make_commands_page(),

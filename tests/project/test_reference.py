@@ -22,6 +22,7 @@ from darkparse.layers import REGISTRY
 from darkparse.layers.activations import ACTIVATIONS
 from darkparse.layers.base import get_known_keys
 from darkparse.layers.net import Net
+from darkparse.network.analysis.summary import summarize_network
 from tests.conftest import ROOT
 
 
@@ -99,8 +100,18 @@ def test_start_page_has_every_extra() -> None:
 
 def test_every_page_is_in_navigation() -> None:
     index = (ROOT / "docs" / "index.md").read_text("utf-8")
-    listed = set(re.findall(r"^([\w/-]+)$", index, re.MULTILINE))
+    listed = set(re.findall(r"^(?:.* <)?([\w/-]+)>?$", index, re.MULTILINE))
     pages = {path.stem for path in (ROOT / "docs").glob("*.md")} - {"index"}
     assert pages <= listed
     generated = set(re.findall(r'^        "(\w+)": make_', (ROOT / "docs" / "reference.py").read_text("utf-8"), re.M))
     assert {f"reference/{name}" for name in generated} == {name for name in listed if name.startswith("reference/")}
+
+
+def test_one_by_one_page_counts_convolutions_of_networks() -> None:
+    page = (ROOT / "docs" / "one-by-one.md").read_text("utf-8")
+    rows = re.findall(r"^\| (\w+) \| (\d+) \| (\d+) \| (\d+) \| (\d+) \| (\d+) \|$", page, re.MULTILINE)
+    assert len(rows) == 6
+    for name, *counts in rows:
+        stats = summarize_network(darkparse.compile(name)).pointwise
+        expected = (stats.reducing, stats.keeping, stats.expanding, stats.projecting)
+        assert [int(count) for count in counts] == [stats.total, *map(len, expected)], name
