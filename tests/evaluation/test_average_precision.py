@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -353,3 +354,9 @@ def test_read_annotations_matches_images_by_path_before_name(tmp_path: Path) -> 
     (tmp_path / "labels" / "val" / "1.txt").rename(tmp_path / "labels" / "1.txt")
     with pytest.raises(darkparse.DarkparseError, match="2 images have this name"):
         read_annotations(tmp_path / "labels", tmp_path / "images", ["a", "b"])
+
+
+def test_coco_map_without_pycocotools_names_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pycocotools.coco", None)
+    with pytest.raises(darkparse.DarkparseError, match="COCO's metrics require pycocotools"):
+        coco_map(Annotations((), ()), [])

@@ -220,6 +220,17 @@ def test_compare_boxes_rounding_of_few_large_values_agrees() -> None:
     assert boxes.not_compared == ""
 
 
+def test_compare_boxes_rounding_of_corners_of_huge_boxes_agrees() -> None:
+    model, image, layers = make_model(TWO_HEADS)
+    with torch.inference_mode():
+        for index in (3, 7):
+            layers[index].unflatten(1, (3, 7))[:, :, 2:4] = 14
+    outputs = write_outputs(*decode_heads(model, layers, image), encoding="corners")
+    boxes = compare_boxes(model.network, layers, image, outputs, tolerance=1e-3)
+    assert not boxes.differing
+    assert boxes.not_compared == ""
+
+
 def test_compare_unexplained_boxes_differ_without_cause() -> None:
     model, image, layers = make_model(TWO_HEADS)
     heads, objectness = decode_heads(model, layers, image)

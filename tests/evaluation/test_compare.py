@@ -237,6 +237,18 @@ def test_trial_of_a_tool_has_its_batch_norm(tool: str, normalize: Any, eps: floa
     torch.testing.assert_close(output, expected, rtol=1e-4, atol=1e-5)
 
 
+def test_compare_with_reference_of_no_layer_raises() -> None:
+    class Nothing:
+        input = None
+
+        def output(self, *_: object) -> None:
+            return None
+
+    reference: Any = Nothing()
+    with pytest.raises(darkparse.DarkparseError, match="no output for any of the layers 0 to 5"):
+        compare(network(), torch.rand(1, 3, 16, 16), reference)
+
+
 def test_compare_nan_differs(tmp_path: Path) -> None:
     found = against(network(), 2, lambda x: Reorg3d(stride=2, reverse=False)(x) * torch.nan, tmp_path)
     assert found.first is not None

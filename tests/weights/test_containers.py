@@ -319,3 +319,16 @@ def test_load_checkpoint_of_another_pickle_protocol_does_not_warn(model: darkpar
     torch.save(model.state_dict(), tmp_path / "x.pt", pickle_protocol=3)
     again = darkparse.load(SMALL, tmp_path / "x.pt")
     assert all(torch.equal(again.state_dict()[key], tensor) for key, tensor in model.state_dict().items())
+
+
+def test_load_container_with_many_unknown_arrays_names_three(model: darkparse.Darknet, tmp_path: Path) -> None:
+    torch.save(model.state_dict() | {name: torch.zeros(1) for name in "abcde"}, tmp_path / "x.pt")
+    with pytest.raises(darkparse.WeightsError, match="a, b, c and 2 more are in the file but not in the cfg") as caught:
+        darkparse.load(SMALL, tmp_path / "x.pt")
+    assert caught.value.report is None, "there is no other cfg to name"
+
+
+def test_load_container_up_to_a_missing_layer_raises(model: darkparse.Darknet, tmp_path: Path) -> None:
+    torch.save(model.state_dict(), tmp_path / "x.pt")
+    with pytest.raises(darkparse.WeightsError, match="upto"):
+        darkparse.load(SMALL, tmp_path / "x.pt", darkparse.ReadOptions(upto=99))
