@@ -328,3 +328,8 @@ def test_notebook_html_has_overview_diagram_and_zoom() -> None:
     assert "<script" not in bundle["text/html"]
     assert bundle["image/svg+xml"] in bundle["text/html"]
     assert darkparse.draw("yolov3-tiny", detail="stages")._repr_mimebundle_()["text/html"].count("<svg ") == 1
+
+
+@pytest.mark.parametrize(("name", "has_head"), [("yolov1", True), ("resnet50", False)])
+def test_overview_legend_has_a_projection_only_of_networks_with_one(name: str, has_head: bool) -> None:
+    assert (">to a head<" in darkparse.draw(name, detail="stages").svg()) == has_head

@@ -199,6 +199,12 @@ class DiagramModel:
         return (*own, self.compared) if self.compared else own
 
     @property
+    def legend_tones(self) -> frozenset[Tone]:
+        """What the legend's networks do to channels."""
+        rows = (row for model in self.legend_models for card in model.cards for row in card.rows)
+        return frozenset(row.channels.tone for row in rows)
+
+    @property
     def shown_marks(self) -> dict[str, str]:
         """Meanings of the marks that the legend explains."""
         signs = {sign for model in self.legend_models for sign in model.signs.values()}

@@ -116,8 +116,7 @@ def _legend_entries(model: DiagramModel) -> Iterator[LegendEntry]:
     models = model.legend_models
     if not models:
         return
-    rows = [row for one in models for card in one.cards for row in card.rows]
-    projects = any(row.channels.tone in HEAD_LEGEND for row in rows)
+    projects = not model.legend_tones.isdisjoint(HEAD_LEGEND)
     for tone, text in (LEGEND | HEAD_LEGEND if projects else LEGEND).items():
         yield LegendEntry(f"{SIGNS[tone]} {text}", 0, LEGEND_FONT, tone, is_filled=True)
     if any(one.has_repeats for one in models):

@@ -12,6 +12,8 @@ from darkparse.views.formatting.words import layer_span
 
 MAX_COLUMNS = 8
 """Maximum number of columns into which to split a single column."""
+MAX_OVERHANG = 1.1
+"""Maximum height of columns below each other, as a multiple of that of the tallest column."""
 
 Place = tuple[int, int]
 """Column and level."""
@@ -99,7 +101,7 @@ def compact_grids(grid: Grid, card_height: CardHeight) -> Iterator[Grid]:
     heights = [0.0] * grid.num_columns
     for card, (column, _) in zip(grid.model.cards, grid.places, strict=True):
         heights[column] += card_height(card)
-    for targets in (list(range(grid.num_columns)), _fill_columns(heights, max(heights))):
+    for targets in (list(range(grid.num_columns)), _fill_columns(heights, MAX_OVERHANG * max(heights))):
         moved: list[Place] = []
         for column, places in enumerate(columns):
             above = [level for target, level in moved if target == targets[column]]

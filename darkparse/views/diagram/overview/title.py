@@ -53,6 +53,8 @@ def _legend_entries(model: DiagramModel, links: Sequence[Link]) -> Iterator[Lege
         return
     yield LegendEntry(TICKS_LEGEND, 0, FONT, "faint")
     for role, text in TICK_LEGEND.items():
+        if role == "tick_projected" and "projected" not in model.legend_tones:
+            continue
         yield LegendEntry(text, 0, FONT, "faint", swatch=role)
     yield LegendEntry(f"share of the {model.price_name}", 0, FONT, "faint", swatch="price_line")
     others = model.compared.links if model.compared else ()
