@@ -42,6 +42,7 @@ from .training import losses as losses
 from .training import train as train
 from .transform.classes import select_classes as select_classes
 from .transform.lowering.lower import lower as lower
+from .transform.pruning import prune as prune
 from .views.diagram.diagram import Diagram as Diagram
 from .views.diagram.diagram import draw as draw
 from .views.diagram.diagram import to_graphviz as to_graphviz

@@ -23,6 +23,7 @@ HEADINGS: dict[str, tuple[str, ...]] = {
         "edit --upto",
     ),
     "Classes": ("--keep", "--drop", "--renormalize"),
+    "Channels": ("--share", "--flops"),
     "Checks": ("--training", "--decode", "check --strict"),
     "Training": ("--batches", "train --resume", "--clear", "--map", "--val-loss", "train --seed"),
     "Clustering": ("--clusters", "anchors --size", "anchors --seed"),

@@ -32,6 +32,7 @@ COMMAND_GROUPS: dict[str, dict[str, str]] = {
         "convert": "Convert weights to another format.",
         "emit": "Generate PyTorch source code.",
         "classes": "Keep some classes of a trained network.",
+        "prune": "Remove the channels with the smallest batch-norm scales.",
         "lower": "Rewrite a PyTorch project's cfg and state dict for Darknet.",
         "edit": "Change a cfg, or fit it to a data set.",
         "compare": "Find the first layer that differs from another implementation.",

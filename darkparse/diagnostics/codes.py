@@ -61,7 +61,8 @@ CODES: dict[str, str] = {
     "schedule": "`batch=`, `max_batches=` or `burn_in=` do not suit this data set (`check DATA CFG`, `edit`, `train`). "
     "`darkparse edit CFG --data DATA -o NEW` sets them.",
     "batch": "`batch=` is less than `subdivisions=`, so Darknet's mini-batches are empty (`check --training`).",
-    "inexact": "A transformation (`lower`, `classes`) cannot change this section exactly, or does not support it.",
+    "inexact": "A transformation (`lower`, `classes`, `prune`) cannot change this section exactly, or does not support "
+    "it.",
     "remark": "The cfg is valid, but one of the forks computes something different.",
 }
 """Descriptions of cfg diagnostics by code."""

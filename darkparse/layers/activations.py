@@ -35,6 +35,8 @@ class ActivationRow:
     """oneDNN's name for the activation when fused with a convolution; empty if it is not fused."""
     mistaken: str = ""
     """Description that `compare` prints if another implementation uses this activation by mistake."""
+    keeps_zero: bool = True
+    """Whether 0 stays 0, so that a channel of zeros does not change the layers behind it."""
     over_channels: bool = False
     """Whether a value depends on all channels at its position, which requires a map."""
 
@@ -57,7 +59,12 @@ def _make_over_channels(name: str) -> ActivationRow:
 _ROWS = (
     ActivationRow("linear", mistaken="no activation"),
     ActivationRow(
-        "logistic", "torch.sigmoid", "Sigmoid", packed="sigmoid", mistaken="the logistic function as activation"
+        "logistic",
+        "torch.sigmoid",
+        "Sigmoid",
+        packed="sigmoid",
+        mistaken="the logistic function as activation",
+        keeps_zero=False,
     ),
     ActivationRow("relu", "F.relu", "ReLU", packed="relu", mistaken="ReLU as activation"),
     ActivationRow("relu6", "F.relu6", "ReLU6", dialect="alexeyab"),
@@ -69,7 +76,10 @@ _ROWS = (
     ActivationRow("tanh", "torch.tanh", "Tanh", packed="tanh"),
     ActivationRow("swish", "F.silu", "SiLU", dialect="alexeyab", packed="swish", mistaken="swish as activation"),
     ActivationRow("mish", "F.mish", "Mish", dialect="alexeyab"),
-    *(ActivationRow(name, name) for name in ("ramp", "loggy", "plse", "stair", "lhtan", "selu")),
+    *(
+        ActivationRow(name, name, keeps_zero=name != "plse")
+        for name in ("ramp", "loggy", "plse", "stair", "lhtan", "selu")
+    ),
     *(ActivationRow(name, name, dialect="alexeyab") for name in ("gelu", "hard_mish")),
     _make_over_channels("normalize_channels"),
     _make_over_channels("normalize_channels_softmax"),

@@ -180,12 +180,15 @@ class Convolutional(Padded, Convolution, Cuttable):
 
     def cut(self, ctx: LayerContext, outputs: Channels | None, inputs: tuple[Channels | None, ...]) -> ChannelCut:
         count = {} if outputs is None else {"filters": len(outputs)}
-        if self.effective_groups == 1:
+        groups = self.effective_groups
+        if groups == 1:
             return ChannelCut(count, {"conv.weight": (outputs, inputs[0])})
-        if not self.is_depthwise or ctx.input.c != self.filters:
-            message = f"cannot select channels of a convolution with {self.effective_groups} groups"
+        length = self.filters // groups
+        kept = tuple(dict.fromkeys(channel // length for channel in outputs or ()))
+        if (outputs, inputs[0]) != (_expand(kept, length), _expand(kept, ctx.input.c // groups)):
+            message = f"cannot select channels of a convolution with {groups} groups; expected whole groups"
             raise LayerError(message, option="groups")
-        return ChannelCut(count | {"groups": len(outputs)} if outputs else {}, {})
+        return ChannelCut(count | {"groups": len(kept)}, {})
 
     def windows(self, ctx: LayerContext) -> tuple[Window, ...]:
         return make_blurred_windows((self.size - 1) * self.effective_dilation + 1, self.strides, self.antialiasing)
@@ -278,6 +281,11 @@ class Convolutional(Padded, Convolution, Cuttable):
         groups = " dw" if self.is_depthwise else f" g{self.effective_groups}" if self.effective_groups > 1 else ""
         dilation = f" d{self.effective_dilation}" if self.effective_dilation > 1 else ""
         return f"conv {self.size}×{self.size}{stride}, {self.filters}{groups}{dilation}"
+
+
+def _expand(groups: Channels, length: int) -> Channels:
+    """Return the channels of some groups of this length."""
+    return tuple(group * length + place for group in groups for place in range(length))
 
 
 def _check_numload(layer: Convolutional | Deconvolutional) -> None:

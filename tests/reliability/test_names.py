@@ -75,6 +75,7 @@ anchors {d} --clusters 1 --size 32; anchors {o} --clusters 1 --size 32
 train {d} {c} --batches 2 --map --log {n}.log; train {d} {c} --batches 1 --resume; train {o} {c} {w} --batches 9
 train {d} {c} --dry-run {n}.look; train {d} {c} {p} --batches 1; train {c} {c}; train {n}.data {c}
 anchors {n}.data; evaluate {c}.none {w} --images {p}; compare {c} {w} {p} --against {w}
+prune {c} {w} --share 1 -o {n}4.cfg {n}4.weights; prune {c} {w} --flops 2 -o {n}4.cfg {n}4.weights
 classes {c} {w} --keep none -o {n}4.cfg {n}4.weights; lower {c} {w} -o {n}4.cfg {n}4.weights
 """
 
