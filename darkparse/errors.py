@@ -53,7 +53,7 @@ class DarkparseError(Exception):
     ...     darkparse.compile("yolov9")
     ... except darkparse.DarkparseError as problem:
     ...     print(problem)
-    yolov9: no such file, and no cfg of that name ships with darkparse (did you mean yolov4?)
+    yolov9: no such file, and no cfg of that name ships with darkparse (did you mean yolov7?)
     """
 
 

@@ -155,7 +155,7 @@ def test_shell_completion_of_cfg_offers_shipped_names() -> None:
     from darkparse.cli.common import CfgType
 
     items = CfgType().shell_complete(None, None, "yolov3")  # type: ignore[arg-type]
-    assert [item.value for item in items[:-1]] == ["yolov3", "yolov3-tiny"]
+    assert [item.value for item in items[:-1]] == ["yolov3", "yolov3-spp", "yolov3-tiny", "yolov3-tiny-prn"]
     assert items[-1].type == "file"
 
 
