@@ -68,7 +68,7 @@ def test_no_limits_option_disables_limits_for_one_run(tmp_path: Path, capsys: py
 
 def test_commands_that_compile_cfg_have_no_limits_option(capsys: pytest.CaptureFixture[str]) -> None:
     group = Commands()
-    without = {"format", "anchors", "lsp", "demo"}
+    without = {"format", "anchors", "lsp", "demo", "list"}
     for name in COMMANDS:
         command = group.get_command(group.make_context("darkparse", [], resilient_parsing=True), name)
         assert command is not None
