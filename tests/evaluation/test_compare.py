@@ -237,6 +237,29 @@ def test_trial_of_a_tool_has_its_batch_norm(tool: str, normalize: Any, eps: floa
     torch.testing.assert_close(output, expected, rtol=1e-4, atol=1e-5)
 
 
+def test_trials_replace_the_activation_by_mistaken_ones() -> None:
+    model = network()
+    stage = model.layers[0]
+    assert isinstance(stage, Stage)
+    names = [name for name, _ in list_trials(model.network.nodes[0], stage, (torch.rand(1, 3, 16, 16),))]
+    assert "no activation" in names
+    assert all(names)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"input": np.zeros((3, 16, 16))}, "no layers in the file"),
+        ({"0": np.zeros(3)}, r"wrong size of layer 0 \[convolutional\], got 3 values; expected 2,048"),
+        ({"first": np.zeros(3)}, "array 'first' does not name a layer"),
+    ],
+)
+def test_compare_with_arrays_that_do_not_fit_raises(arrays: dict[str, Any], message: str, tmp_path: Path) -> None:
+    np.savez(tmp_path / "x.npz", **arrays)
+    with pytest.raises(darkparse.DarkparseError, match=message):
+        compare(network(), torch.rand(1, 3, 16, 16), Dump(tmp_path / "x.npz"))
+
+
 def test_compare_with_reference_of_no_layer_raises() -> None:
     class Nothing:
         input = None

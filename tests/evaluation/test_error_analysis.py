@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +21,7 @@ from darkparse.detect import Detections
 from darkparse.evaluation.average_precision import darknet_map, evaluate_matches
 from darkparse.evaluation.error_analysis import KINDS, NO_ERROR, ErrorAnalysis, ErrorKind, analyze_errors
 from darkparse.evaluation.error_list import COLORS, DetectionError, ObjectBox, draw_errors, list_errors
+from darkparse.evaluation.error_report import _draw_curves
 from darkparse.evaluation.matching import match
 from tests.detect.reference import picture, tiny_weights
 from tests.evaluation.test_average_precision import NAMES, found, random_pairs, truth
@@ -147,6 +149,13 @@ def test_draw_errors_enlarges_small_images_and_uses_the_color_of_the_kind(tmp_pa
     left, bottom = round((BOX[0] - BOX[2] / 2) * 1000), round((BOX[1] - BOX[3] / 2) * 500)
     above = np.asarray(drawing)[: bottom - 5, left:]
     assert (above == COLORS[ErrorKind.CONFUSED]).all(-1).sum() > 500, "the background of the label"
+
+
+def test_curves_have_the_average_precision_of_each_class_with_objects() -> None:
+    pairs = [(truth([(0, BOX)]), found([(0, 0.9, BOX)])), (truth([(1, BOX)]), found([(1, 0.9, IOU_06)]))]
+    texts = re.findall(r">([^<>\n]+)<", _draw_curves(analyze(pairs), NAMES))
+    assert [texts[texts.index(name) + 1] for name in ("cat", "dog")] == ["100.0 %", "0.0 %"]
+    assert "owl" not in texts
 
 
 @pytest.fixture
