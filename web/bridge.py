@@ -229,7 +229,9 @@ def download(name: str, text: str, form: str, theme: ThemeName) -> Values:
 @method
 def weights(name: str, text: str, path: str) -> Values:
     """Return whether a weights file fits, the arrays in it, and if it does not fit, the likely causes."""
-    report = darkparse.inspect_weights(_parse(name, text), path)
+    file = open_source(path)
+    network = compile_with_weights(_parse(name, text), file, CompileOptions())
+    report = darkparse.inspect_weights(network, file)
     rows = [
         {
             "layer": row.layer,
@@ -249,6 +251,7 @@ def weights(name: str, text: str, path: str) -> Values:
         "header": str(report.header) if report.header else None,
         "dialect": f"{report.dialect}: {report.dialect_reason}",
         "rows": rows,
+        "detects": bool(network.heads),
     }
 
 

@@ -63,7 +63,8 @@ async function show(isCurrent = () => true) {
   }
   byId("panel").setAttribute("aria-labelledby", `tab-${view}`);
   if (!cfg) return;
-  const context = { engine, cfg, ...state, networks, showLine: (line) => editor.showLine(line, false), pickOther: () => pick(true), chooseOther, report };
+  const context = { engine, cfg, ...state, networks, showLine: (line) => editor.showLine(line, false), pickOther: () => pick(true),
+    pickFiles: () => pick(false), chooseOther, report };
   for await (const parts of VIEWS[view][1](context)) {
     if (!isCurrent() || view !== state.view) return;
     byId("panel").replaceChildren(...parts);
