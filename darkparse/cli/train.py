@@ -189,7 +189,7 @@ def _make_trainer(job: TrainJob, network: Network, device: torch.device) -> Trai
             )
         stderr().print(message, soft_wrap=True)
         if device.type == "cpu" and not job.amp and has_native_bfloat16():
-            stderr().print("this processor computes bfloat16: --amp about halves the time of a step", soft_wrap=True)
+            stderr().print("bfloat16 is native here: --amp shortens steps, except of small networks", soft_wrap=True)
         _report_length(trainer, None if job.dry_run else job.batches)
     return trainer
 
