@@ -16,7 +16,7 @@ from darkparse.syntax import parse
 from tests.cli.test_schemas import validate
 from tests.commands import run_command
 from tests.conftest import ROOT, needs_shared, original_cfgs, shipped_cfgs
-from tests.layers.test_kinds import SMALL
+from tests.layers.small_networks import SMALL
 from tests.network.test_io import facts
 
 SHAPES = ROOT / "cfgs" / "shapes" / "shapes.weights"

@@ -40,7 +40,7 @@ def test_draw_without_renderer_names_both_alternatives(
         main(["draw", "yolov3-tiny", "-o", str(tmp_path / f"net.{form}")])
     assert stop.value.code == 3
     error = capsys.readouterr().err
-    assert f"error: {form.upper()} needs {package}: pip install 'darkparse[pdf]'" in error
+    assert f"error: {form.upper()} requires {package}: pip install 'darkparse[pdf]'" in error
     assert "hint: or install Graphviz: apt-get install graphviz" in error
     assert not list(tmp_path.iterdir())
 
