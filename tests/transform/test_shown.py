@@ -35,9 +35,9 @@ def test_draw_marks_the_layers_that_changed(two: Path, tmp_path: Path) -> None:
     main(["draw", "shapes", str(two), "-o", str(tmp_path / "both.svg")])
     main(["draw", str(two), "-o", str(tmp_path / "one.svg")])
     both = (tmp_path / "both.svg").read_text("utf-8")
-    assert [both.count(f"≠ L{index}<") for index in (11, 18)] == [2, 2]  # in either network
-    assert len(re.findall(r"≠ L\d+", both)) == 4
-    assert "≠" not in (tmp_path / "one.svg").read_text("utf-8")
+    assert [both.count(f"± L{index}<") for index in (11, 18)] == [2, 2]  # in either network
+    assert len(re.findall(r"± L\d+", both)) == 4
+    assert "±" not in (tmp_path / "one.svg").read_text("utf-8")
 
 
 def test_lowered_network_draws_and_exports(tmp_path: Path) -> None:
