@@ -79,7 +79,8 @@ const showView = (name) => {
 async function open(name, text) {
   Object.assign(state, { name, compiled: null });
   // Empty if the file is not that of a shipped network.
-  /** @type {HTMLSelectElement} */ (byId("networks")).value = name.replace(/\.cfg$/, "");
+  const stem = name.replace(/\.cfg$/, "");
+  /** @type {HTMLSelectElement} */ (byId("networks")).value = networks.includes(stem) ? stem : "";
   byId("panel").replaceChildren();
   editor.text = text;
   await refresh();

@@ -129,14 +129,18 @@ const pixels = (box, width, height) => corners(box, width, height).map((value) =
 async function draw(image, boxes, width, height) {
   const label = `${image.name} with ${boxes.length} boxes`;
   const canvas = /** @type {HTMLCanvasElement} */ (element("canvas", { width, height, role: "img", "aria-label": label }));
-  const context = canvas.getContext("2d"), line = Math.max(2, Math.round(height * 0.006));
+  const context = canvas.getContext("2d"), line = Math.max(2, Math.round(height * 0.006)), high = Math.max(14, height * 0.035);
   context.drawImage(await createImageBitmap(image), 0, 0, width, height);
   Object.assign(context, { lineWidth: line, font: `${Math.max(12, height * 0.03)}px Arial, sans-serif`, textBaseline: "bottom" });
   for (const { label: number, name, score, box } of boxes.filter((one) => one.box)) {
     const [left, top, right, bottom] = corners(box, width, height);
-    context.strokeStyle = context.fillStyle = `hsl(${(number * 47) % 360} 80% 45%)`;
+    context.strokeStyle = `hsl(${(number * 47) % 360} 80% 45%)`;
     context.strokeRect(left, top, right - left, bottom - top);
-    context.fillText(`${name} ${(100 * score).toFixed(0)}%`, Math.max(0, left), Math.max(line + height * 0.03, top));
+    const text = `${name} ${(100 * score).toFixed(0)}%`, x = Math.max(0, left), y = Math.max(high, top);
+    context.fillStyle = "#212529";
+    context.fillRect(x, y - high, context.measureText(text).width, high);
+    context.fillStyle = "#FFFFFF";
+    context.fillText(text, x, y);
   }
   return canvas;
 }
