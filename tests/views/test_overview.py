@@ -333,3 +333,9 @@ def test_notebook_html_has_overview_diagram_and_zoom() -> None:
 @pytest.mark.parametrize(("name", "has_head"), [("yolov1", True), ("resnet50", False)])
 def test_overview_legend_has_a_projection_only_of_networks_with_one(name: str, has_head: bool) -> None:
     assert (">to a head<" in darkparse.draw(name, detail="stages").svg()) == has_head
+
+
+def test_lines_of_an_overview_title_do_not_begin_with_a_separator() -> None:
+    words = [text.words for text in texts(darkparse.draw("yolov3", detail="stages").svg())]
+    assert "leaky activation" in words
+    assert not any(text.startswith("·") for text in words)

@@ -35,7 +35,7 @@ def title_lines(model: DiagramModel, width: float) -> Iterator[TextLine]:
     for line in wrap(model.answer, width, FONT, bold=True):
         yield FONT * LEADING, (LegendEntry(line, 0, FONT, is_bold=True),)
     for line in wrap(" · ".join(model.totals), width, FONT):
-        yield FONT * LEADING, (LegendEntry(line, 0, FONT, "faint"),)
+        yield FONT * LEADING, (LegendEntry(line.removeprefix("· "), 0, FONT, "faint"),)
 
 
 def legend_box(model: DiagramModel, links: Sequence[Link], width: float) -> TextBox:
