@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -291,5 +292,5 @@ def _break_statement(prefix: str, expression: str, note: str) -> list[str]:
         return [f"{prefix}{head}", f"{inner}torch.cat(({arguments}), 1)", f"{' ' * INDENT}{tail}{note}"]
     if len(arguments) + INDENT + 10 <= WIDTH:
         return [f"{prefix}torch.cat(", f"{inner}({arguments}),", f"{inner}1,", f"{' ' * INDENT}){note}"]
-    parts = [f"{inner}    {part}," for part in arguments.split(", ")]
+    parts = [f"{inner}    {part}," for part in re.split(r"(?<!\[:), ", arguments)]  # not within x[:, 0:8]
     return [f"{prefix}torch.cat(", f"{inner}(", *parts, f"{inner}),", f"{inner}1,", f"{' ' * INDENT}){note}"]

@@ -32,7 +32,7 @@ def load_darknet_weights(model: nn.Module, path: str) -> None:
     """Load a `.weights` file: a header, then the layers' tensors in Darknet's order."""
     data = bytearray(Path(path).read_bytes())
     if len(data) < 16:
-        raise ValueError(f"{{path}}: too short for a header, got {{len(data)}} bytes; expected at least 16")
+        raise ValueError(f"{{path}}: got {{len(data)}} bytes; expected at least 16")
     major, minor = struct.unpack_from("<2i", data)
     header = {header}
     state = model.state_dict()
