@@ -69,7 +69,7 @@ class Eager(Torch):
         assert spec
         source = module_from_spec(spec)
         loader.exec_module(source)
-        model = getattr(source, (source.__doc__ or "").split(",")[0])()
+        model = getattr(source, (source.__doc__ or "").split()[0])()
         source.load_darknet_weights(model, case.weights)
         return model
 
