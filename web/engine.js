@@ -64,7 +64,8 @@ export class Engine {
     await this.ready;
     return new Promise((resolve, reject) => {
       const id = ++this.number;
-      const timer = setTimeout(() => this.#restart(reject, limit), file ? WEIGHTS_LIMIT : limit);
+      const allowed = file ? WEIGHTS_LIMIT : limit;
+      const timer = setTimeout(() => this.#restart(reject, allowed), allowed);
       this.calls.set(id, { resolve, reject, timer });
       this.worker.postMessage({ id, method, parameters, file });
     });

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import BrowserContext, Locator, Page
 
 SITE = Path(__file__).parents[2] / "web" / "site"
-LOADING = 30_000
+LOADING = 120_000
 """Time limit for loading Python, in ms."""
 
 needs_site = [
