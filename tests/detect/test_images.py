@@ -243,7 +243,7 @@ def test_detect_with_4_channels_reads_fourth_channel_from_file(
     model = (CASES / "ch4.cfg", CASES / "ch4.weights")
     assert run("detect", *model, CASES / "rgbd.png", "--out", tmp_path / "out") == 0
     (found,) = journal(tmp_path / "out").values()
-    assert len(capsys.readouterr().out.splitlines()) == len(found)  # type: ignore[arg-type]
+    assert len(capsys.readouterr().out.splitlines()) == len(found)
     pixels = np.asarray(Image.open(CASES / "rgbd.png"))
     assert pixels.shape[2] == 4
     assert [one.to_dict() for one in Detector.load(*model).detect(pixels)] == found
