@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,10 +67,10 @@ class ShippedNetwork:
         return HEADER_BYTES + 4 * self.network.stored_floats
 
 
-def load_shipped_networks() -> Iterator[ShippedNetwork]:
+def load_shipped_networks() -> list[ShippedNetwork]:
     """Compile the networks that ship with darkparse, in the order of their papers."""
     entries = [load_shipped_network(path) for path in find_shipped_cfgs().values()]
-    return iter(sorted(entries, key=lambda entry: (entry.paper.year if entry.paper else 9999, entry.name)))
+    return sorted(entries, key=lambda entry: (entry.paper.year if entry.paper else 9999, entry.name))
 
 
 def load_shipped_network(path: Path) -> ShippedNetwork:
