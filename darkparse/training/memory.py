@@ -23,8 +23,8 @@ from darkparse.training.precision import Precision
 Shape = tuple[int, int, int, int]
 """Rows, channels, height and width of a mini-batch; recurrent networks have `time_steps` rows per image."""
 
-MIN_DIFFERENCE = 1 << 26
-"""Bytes by which the two measured steps should differ, because an allocator keeps or returns a few million of them."""
+MIN_DIFFERENCE = 1 << 28
+"""Bytes by which the two measured steps should differ: an allocator keeps or returns tens of millions of them."""
 PEAK = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 """Linux: the file with the peak memory of the process, and the file that resets it."""
 RESET_PEAK = "5"
@@ -78,11 +78,12 @@ def measure_memory(
     images = shape[0] // steps
     few = _choose_images(network, images)
     peaks = []
-    for count in (few, few, 2 * few):  # the first step creates the state of the optimizer
+    # The first step creates the state of the optimizer; the first step of each size leaves gaps in the heap.
+    for count in (few, few, 2 * few, 2 * few):
         _reset_peak(device)
         _run_step(outputs, losses, optimizer, precision, (count * steps, *shape[1:]))
         peaks.append(_read_peak(device))
-    _, first, second = peaks
+    _, first, _, second = peaks
     if first is None or second is None:
         return None
     per_image = max(0, second - first) // few

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from statistics import median
 
 import pytest
 import torch
@@ -73,13 +74,26 @@ def test_dry_run_extends_memory_within_15_percent_and_changes_no_file(data: Path
     own, path = _own(data, tmp_path / "own"), tmp_path / "mine.cfg"
     main(["edit", "shapes", "--data", str(own), "--set", "batch=64", "--set", "subdivisions=1", "-o", str(path)])
     before = {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
-    run = _ran(own, path, "--dry-run", tmp_path / "look", folder=tmp_path)
-    assert run.returncode == 0, run.stderr
+    # Where the heap grows varies by several percent from run to run.
+    estimates = [_estimate_memory(own, path, tmp_path) for _ in range(3)]
     after = {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file() and file.parent.name != "look"}
     assert before == after
+    peaks = [_measure_memory(own, path, tmp_path) for _ in range(3)]
+    assert median(estimates) == pytest.approx(median(peaks), rel=0.15), (estimates, peaks)
+
+
+def _estimate_memory(data: Path, path: Path, folder: Path) -> int:
+    """Return the bytes that a dry run prints."""
+    run = _ran(data, path, "--dry-run", folder / "look", folder=folder)
+    assert run.returncode == 0, run.stderr
     found = re.search(r"memory: (\d+) MB for mini-batches of 64 images", run.stderr)
     assert found, run.stderr
-    arguments = ["train", str(own), str(path), "--batches", "2", "--workers", "0"]
+    return int(found[1]) * 1_000_000
+
+
+def _measure_memory(data: Path, path: Path, folder: Path) -> int:
+    """Return the peak bytes of a process that trains two batches."""
+    arguments = ["train", str(data), str(path), "--batches", "2", "--workers", "0"]
     # The peak that the system reports of a child includes that of the process that started it.
     code = f"""
 from pathlib import Path
@@ -90,12 +104,12 @@ finally:
     print(Path("/proc/self/status").read_text())
 """
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False
+        [sys.executable, "-c", code], cwd=folder, env=environment(), capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    peak = re.search(r"VmHWM:\s+(\d+) kB", done.stdout)
-    assert peak
-    assert int(found[1]) * 1e6 == pytest.approx(int(peak[1]) * 1024, rel=0.15)
+    found = re.search(r"VmHWM:\s+(\d+) kB", done.stdout)
+    assert found
+    return int(found[1]) * 1024
 
 
 def test_train_prints_and_logs_batches(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
