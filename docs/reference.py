@@ -24,6 +24,7 @@ from darkparse.layers.activations import ACTIVATIONS
 from darkparse.layers.net import Net
 from darkparse.layers.reference import OptionEntry, get_parser_function, list_options
 from darkparse.network.zoo import ShippedNetwork, load_shipped_networks
+from darkparse.syntax.reader import locate_cfg
 
 
 def table(header: str, rows: Iterable[tuple[str, ...]]) -> str:
@@ -186,19 +187,26 @@ def make_networks_page(folder: Path) -> str:
 
 
 def draw_diagrams(folder: Path) -> None:
-    """Draw the layers that docs/one-by-one.md shows."""
+    """Draw the diagrams of the other pages, and the image with boxes that `darkparse demo` makes."""
     folder.mkdir(exist_ok=True)
-    for name, layers in DIAGRAMS.items():
-        darkparse.draw(name, layers=layers, title=False).render(folder / f"{name}.svg")
+    for name, (network, options) in DIAGRAMS.items():
+        darkparse.draw(network, title=False, **options).render(folder / f"{name}.svg")
+    demo = locate_cfg("shapes").with_suffix("")
+    detector = darkparse.Detector.load("shapes", demo / "shapes.weights")
+    detector.detect(demo / "shapes1.jpg").draw().save(folder / "found.png")
 
 
-DIAGRAMS = {
-    "yolov1": range(3, 8),
-    "yolov3": range(5, 12),
-    "yolov4": range(11, 24),
-    "yolov7": range(13, 28),
-    "resnet50": range(14, 22),
+DIAGRAMS: dict[str, tuple[str, dict[str, Any]]] = {
+    "yolov1": ("yolov1", {"layers": range(3, 8)}),
+    "yolov2": ("yolov2", {"layers": range(12, 18)}),
+    "yolov3": ("yolov3", {"layers": range(5, 12)}),
+    "yolov4": ("yolov4", {"layers": range(11, 24)}),
+    "yolov7": ("yolov7", {"layers": range(13, 28)}),
+    "resnet50": ("resnet50", {"layers": range(14, 22)}),
+    "yolov3-page": ("yolov3", {"detail": "stages", "width": "17cm", "theme": "print"}),
+    "yolov3-block": ("yolov3", {"layers": range(5, 12), "theme": "print"}),
 }
+"""Network and options of `darkparse.draw` by file name."""
 
 
 def _list_facts(entry: ShippedNetwork) -> str:

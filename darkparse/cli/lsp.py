@@ -37,7 +37,7 @@ def command() -> None:
     """Start the language server for cfgs.
 
     Provides diagnostics, hover, go-to-definition and completion over standard input and output. Editor settings are in
-    docs/cfg.md. Requires darkparse[lsp].
+    docs/howto/editors.md. Requires darkparse[lsp].
     """
     create_server().start_io()
 

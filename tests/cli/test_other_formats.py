@@ -1,4 +1,4 @@
-"""Formats that other tools write: the error names the tool, and docs/export.md has the same table."""
+"""Formats that other tools write: the error names the tool, and docs/howto/runtimes.md has the same table."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def test_format_of_another_tool_is_refused_with_the_way_to_make_it(extension: st
 
 
 def test_docs_list_the_formats_of_other_tools() -> None:
-    rows = (ROOT / "docs" / "export.md").read_text("utf-8").splitlines()
+    rows = (ROOT / "docs" / "howto" / "runtimes.md").read_text("utf-8").splitlines()
     expected = [f"| `{extension}` | {way} |" for extension, way in OTHER_FORMATS.items()]
     start = rows.index(expected[0])
     assert rows[start : start + len(expected) + 1] == [*expected, ""]

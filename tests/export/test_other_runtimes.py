@@ -33,7 +33,7 @@ def convert(folder: Path, name: str, *options: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("heads", ["raw", "yolov8"])
 def test_tflite_file_equals_module(heads: Any, small: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    pytest.importorskip("litert_torch", reason="needs litert-torch in an environment of its own: docs/export.md")
+    pytest.importorskip("litert_torch", reason="needs litert-torch in its own environment: docs/howto/runtimes.md")
     from ai_edge_litert.interpreter import Interpreter
 
     with warnings.catch_warnings():
@@ -76,7 +76,7 @@ def test_tflite_with_unsupported_options_is_refused(small: Path, monkeypatch: py
 
 @pytest.mark.slow
 def test_core_ml_model_has_the_outputs_of_the_heads(small: Path) -> None:
-    """The way of docs/export.md; a model runs on macOS only."""
+    """The way of docs/howto/runtimes.md; a model runs on macOS only."""
     coremltools = pytest.importorskip("coremltools", reason="needs coremltools: pip install coremltools")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -249,7 +249,7 @@ def test_weights_that_do_not_fit_yaml_name_its_lines() -> None:
 
 
 def test_yaml_in_docs_compiles_and_matches_schema() -> None:
-    (text,) = re.findall(r"^```yaml\n(.*?)^```", (ROOT / "docs" / "transform.md").read_text("utf-8"), re.M | re.S)
+    (text,) = re.findall(r"^```yaml\n(.*?)^```", (ROOT / "docs" / "howto" / "yaml.md").read_text("utf-8"), re.M | re.S)
     assert [tuple(node.out_shape) for node in darkparse.compile(text).nodes] == [(16, 64, 64), (16, 32, 32)]
     validate(json.dumps(yaml.safe_load(text)), "network-yaml")
 

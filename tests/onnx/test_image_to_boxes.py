@@ -1,4 +1,4 @@
-"""The code of docs/export.md, from an image to boxes, gives the detector's boxes."""
+"""The code of docs/tutorials/onnx.md, from an image to boxes, gives the detector's boxes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CLOSE = 0.01
 
 def run_page(image: str) -> list[tuple[str, float, tuple[float, ...]]]:
     """Run the page's code in the working directory on another image."""
-    (code,) = (block for block in blocks("docs/export.md") if "fill_input" in block)
+    (code,) = (block for block in blocks("docs/tutorials/onnx.md") if "fill_input" in block)
     assert code[: code.index("session =")].count("\n") <= 40, "the code that fills the input must stay short"
     variables: dict[str, Any] = {}
     exec(code.replace("shapes1.jpg", image), variables)

@@ -16,11 +16,13 @@ from darkparse.cli import main
 from tests.conftest import ROOT
 
 PAGES = (
-    *("README.md", "docs/weights.md", "docs/export.md", "docs/detect.md", "docs/evaluation.md", "docs/training.md"),
-    *("docs/transform.md", "docs/start.md"),
+    *("README.md", "docs/weights.md", "docs/export.md", "docs/evaluation.md", "docs/training.md"),
+    *("docs/start.md", "docs/howto/custom-classes.md", "docs/howto/prune.md", "docs/howto/yaml.md"),
+    *("docs/howto/opencv.md", "docs/howto/npu.md", "docs/howto/edit.md", "docs/howto/source.md"),
+    "docs/tutorials/pytorch.md",
 )
 WITH_PYTHON = ("docs/weights.md", "docs/detect.md", "docs/training.md")
-WITH_ALL_PYTHON = ("README.md", "docs/start.md", "docs/transform.md")
+WITH_ALL_PYTHON = ("README.md", *(page for page in PAGES if page.count("/") == 2), "docs/start.md")
 """Pages of which all blocks of Python are run; of the pages above, the first."""
 NEEDS = ("PIL", "onnx", "onnxruntime", "pycocotools", "safetensors")
 
