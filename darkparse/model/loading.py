@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from darkparse._utils.memory import free_memory
 from darkparse.errors import DarkparseError, WeightsError
 from darkparse.model.darknet import Darknet, assign, check_dtype, initial_values, unwrap_model
+from darkparse.model.optimize.half_precision import HALF_DTYPES
 from darkparse.model.optimize.optimizer import make_optimized
 from darkparse.network import Network, compile
 from darkparse.network.compile_options import CfgLike, CompileOptions, Size
@@ -103,14 +104,21 @@ def load(
     options = options.override(device=device, dtype=dtype)
     compile_options = compile_options.override(size=size, dialect=dialect)
     check_device(options.device)
+    # `make_optimized` reduces each layer to half precision itself, after folding, and not all of them.
+    is_reduced = optimize and options.dtype in HALF_DTYPES
+    parameter_options = options.override(dtype=torch.float32 if is_reduced else None)
     loaded = read(cfg, weights, options, compile_options)
     if loaded is None:
         network = compile(cfg, compile_options)
-        model = build(network, initialize=True, device=options.device, dtype=options.dtype).eval()
-        return make_optimized(model) if optimize else model
-    model = build(loaded.network)
-    _assign_arrays(model, loaded, options)
-    return make_optimized(model, after_each=loaded.file.release_pages) if optimize else model
+        model = build(network, initialize=True, device=options.device, dtype=parameter_options.dtype).eval()
+    else:
+        model = build(loaded.network)
+        _assign_arrays(model, loaded, parameter_options)
+    if not optimize:
+        return model
+    if loaded is None:
+        return make_optimized(model, dtype=options.dtype)
+    return make_optimized(model, dtype=options.dtype, after_each=loaded.file.release_pages)
 
 
 def load_weights(

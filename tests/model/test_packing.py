@@ -15,6 +15,7 @@ from darkparse.detect.engines.torch_engine import TorchEngine
 from darkparse.model.activations import Mish
 from darkparse.model.optimize import winograd
 from darkparse.model.optimize.fusion import Norm
+from darkparse.model.optimize.half_precision import find_float32_layers
 from darkparse.model.optimize.optimizer import make_optimized
 from darkparse.model.optimize.packing import PackedConvolution, can_pack
 from tests.layers.small_networks import SMALL, choose_dialect
@@ -111,7 +112,7 @@ def test_optimize_dtype_without_kernels_still_runs() -> None:
             fast = darkparse.optimize(model, dtype=dtype)
             assert bool(packed(fast)) == can_pack(torch.empty(0, dtype=dtype))
             for a, b in zip(fast(x.to(dtype)), want, strict=True):
-                assert a.dtype == dtype
+                assert a.dtype == (torch.float32 if dtype == torch.bfloat16 else dtype)
                 torch.testing.assert_close(a.float(), b, rtol=0, atol=bound * b.square().mean().sqrt().item())
     with pytest.raises(darkparse.DarkparseError, match="floating point"):
         darkparse.optimize(model, dtype=torch.int8)
@@ -170,6 +171,58 @@ def test_optimize_uses_winograd_only_where_faster() -> None:
         assert_same_layers(model, fast, x)
         assert packed(fast)[1].weight.dim() == dims
         assert_same_layers(model, pickle.loads(pickle.dumps(fast)), x)
+
+
+HALF_DTYPES = [torch.bfloat16, torch.float16]
+
+
+def test_find_float32_layers_returns_last_convolutions_and_what_follows_them() -> None:
+    """A convolution that another one reads is not one of the last, and shared weights have one dtype."""
+    assert find_float32_layers(darkparse.compile("yolov3-tiny")) == {15, 16, 22, 23}
+    assert find_float32_layers(darkparse.compile("yolov7-tiny")) == {88, 89, 92, 93, 96, 97}
+    assert find_float32_layers(darkparse.compile("darknet19")) == {23, 24, 25}
+    convolution = "[convolutional]\nfilters=8\nsize=1\nactivation=linear\n"
+    net = "[net]\nwidth=8\nheight=8\nchannels=3\n"
+    head = "[yolo]\nmask=0\nanchors=1,1\nnum=1\nclasses=3\n"
+    assert find_float32_layers(darkparse.compile(net + convolution + head + "[route]\nlayers=-2\n" + convolution)) == {
+        1,
+        3,
+    }
+    shared = convolution + "[convolutional]\nshare_index=0\n"
+    assert find_float32_layers(darkparse.compile(net + convolution + shared, dialect="alexeyab")) == frozenset()
+
+
+@pytest.mark.parametrize("dtype", HALF_DTYPES, ids=str)
+def test_optimize_in_half_precision_keeps_last_convolutions_exact(dtype: torch.dtype, tmp_path: Path) -> None:
+    """The outputs are nearer to float32 than those of a module that is in half precision throughout."""
+    model = trained("yolov3-tiny", size=64)
+    x = torch.rand(1, 3, 64, 64)
+    darkparse.save(model, tmp_path / "x.weights")
+    fast = darkparse.optimize(model, dtype=dtype)
+    loaded = darkparse.load(model.network, tmp_path / "x.weights", dtype=dtype, optimize=True)
+    half = darkparse.optimize(copy.deepcopy(model).to(dtype))
+    assert {layer.conv.weight.dtype for layer in map(fast.layers.__getitem__, (15, 22))} == {torch.float32}
+    assert {layer.conv.weight.dtype for layer in map(fast.layers.__getitem__, (0, 13))} == {dtype}
+    with torch.inference_mode():
+        plain = darkparse.fuse(model).to(dtype)(x.to(dtype))
+        for want, a, b, c, d in zip(model(x), plain, *(m(x.to(dtype)) for m in (fast, loaded, half)), strict=True):
+            assert all(output.dtype == torch.float32 for output in (b, c, d))
+            assert torch.equal(b, c)
+            assert (want - b).square().mean() < (want - a).square().mean()
+
+
+@needs_onednn
+@pytest.mark.parametrize("path", SMALL, ids=lambda path: path.stem)
+def test_optimize_in_bfloat16_runs_every_kind(path: Path) -> None:
+    model = trained(path, choose_dialect(path))
+    x = torch.rand(2, *model.network.input_shape.tensor)
+    with torch.inference_mode():
+        for want, got in zip(
+            model.layer_outputs(x),
+            darkparse.optimize(model, dtype=torch.bfloat16).layer_outputs(x.bfloat16()),
+            strict=True,
+        ):
+            assert got.shape == want.shape
 
 
 def test_load_optimize_equals_loaded_model(tmp_path: Path) -> None:

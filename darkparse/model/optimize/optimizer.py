@@ -11,6 +11,7 @@ from torch import nn
 from darkparse.model.activations import Mish
 from darkparse.model.darknet import Darknet, check_dtype, require_weights
 from darkparse.model.optimize.fusion import fold, shallow_copy
+from darkparse.model.optimize.half_precision import HALF_DTYPES, convert_input, find_float32_layers
 from darkparse.model.optimize.packing import PackedConvolution, can_fuse, can_pack
 from darkparse.network import Node
 
@@ -25,7 +26,8 @@ def optimize(model: nn.Module, *, dtype: torch.dtype | None = None, winograd: bo
 
     Args:
         model: A Darknet module, possibly compiled or wrapped for parallel use; the copy is unwrapped.
-        dtype: Dtype of the copy; by default the model's.
+        dtype: Dtype of the copy and its input; by default the model's. In bfloat16 and float16, the last convolutions
+            and the heads compute in float32, so that their outputs are not rounded to a few bits.
         winograd: Compute 3×3 convolutions by Winograd's F(4, 3) if they have at least 64 input and output channels,
             a product of both of at least 64 · 128, and maps of 20 to 80 rows and columns. They take two thirds of the
             time and four times the memory for weights; the weights are restored up to rounding.
@@ -66,23 +68,27 @@ def make_optimized(
 
     Args:
         model: The model.
-        dtype: Dtype of the copy; by default the model's.
+        dtype: Dtype of the copy and its input; by default the model's.
         winograd: Use Winograd's algorithm where it is faster.
         folds: Fold batch norm; `compare` needs it separate.
         after_each: Called after each layer, when the model's weights of this layer are not read again.
     """
     optimized = shallow_copy(model, chain(model.parameters(), model.buffers()))
     shared_owners = {node.shared_with for node in model.network.nodes}
+    dtype = dtype or next((parameter.dtype for parameter in model.parameters()), torch.float32)
+    float32_layers = find_float32_layers(model.network) if dtype in HALF_DTYPES else frozenset()
     for node, layer in zip(model.network.nodes, optimized.layers, strict=True):
         if folds:
             fold(layer)
-        if dtype is not None:
-            layer.to(dtype)
+        is_float32 = node.index in float32_layers
+        layer.to(torch.float32 if is_float32 else dtype)
         for name, module in layer.named_children():
             if type(module) is nn.Mish:
                 setattr(layer, name, Mish())
         if node.index in shared_owners or not _pack(node, layer, winograd):
             layer.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if is_float32 and len(node.inputs) < 2:
+            convert_input(layer)
         after_each()
     return optimized
 
