@@ -12,7 +12,7 @@ import click
 
 from darkparse._utils.text import pluralize
 from darkparse.cli.common import stderr, stdout
-from darkparse.cli.detector import DetectorOptions, load_detector, model_options
+from darkparse.cli.detector import DetectorOptions, dtype_option, load_detector, model_options
 from darkparse.cli.help import HelpCommand
 from darkparse.cli.jobs import takes
 from darkparse.cli.output import format_option, print_document
@@ -51,6 +51,7 @@ class CompareJob:
     default=1e-3,
     help="Allowed difference relative to the layer's RMS.",
 )
+@dtype_option
 @click.option("--all", "every_layer", is_flag=True, help="Print a row for every layer.")
 @format_option("text", "json")
 @takes(CompareJob)

@@ -252,10 +252,11 @@ def _make_cluster_process(job: DetectJob, detector: Detector) -> Process:
     spec = DetectorSpec(
         options.cfg,
         options.weights,
-        ReadOptions(device=options.device, dtype=options.dtype),
+        ReadOptions(device=options.device),
         options.compile_options.override(dialect=detector.network.dialect.name),
         names=detector.names,
         resize=detector.resize,
+        dtype=options.dtype,
         use_class_map=options.use_class_map,
         engine="torch" if cluster.gpus and options.engine == "auto" else detector.engine.name,
     )
@@ -278,7 +279,7 @@ def describe_run(job: DetectJob, detector: Detector, sources: list[InputFile]) -
         "dialect": detector.network.dialect.name,
         "resize": detector.resize,
         "size": "x".join(map(str, detector.input_size)),
-        "half": job.detector.half,
+        "dtype": job.detector.dtype,
         "engine": detector.engine.name,
     }
     return facts | asdict(job.settings)

@@ -21,14 +21,12 @@ from darkparse.cli.common import (
 )
 from darkparse.datasets.formats import is_dataset, open_dataset
 from darkparse.datasets.names import find_class_ids, find_shipped_origin
-from darkparse.detect.engines.engine import ENGINES, choose_engine, has_gpu
+from darkparse.detect.engines.engine import DTYPES, ENGINES, choose_engine, has_gpu
 from darkparse.errors import DarkparseError
 from darkparse.network.compile_options import CompileOptions
 from darkparse.network.detection_settings import CHANNEL_ORDERS, EXIF_MODES, DetectionSettings
 
 if TYPE_CHECKING:
-    import torch
-
     from darkparse.datasets.names import Names
     from darkparse.detect.detector import Detector
     from darkparse.network.compile_options import CfgLike
@@ -47,17 +45,8 @@ class DetectorOptions:
     names: str | None = None
     use_class_map: bool = False
     device: str | None = None
-    half: bool = False
+    dtype: str | None = None
     engine: str = "torch"
-
-    @property
-    def dtype(self) -> torch.dtype | None:
-        """Dtype to run in; None for that of the weights."""
-        if not self.half:
-            return None
-        import torch
-
-        return torch.float16
 
 
 class EngineType(click.Choice):  # type: ignore[type-arg]
@@ -88,6 +77,9 @@ device_option = click.option(
 batch_option = click.option(
     "--batch", type=click.IntRange(1), show_default="1 on CPU, 16 on GPU", help="Images per batch."
 )
+dtype_option = click.option(
+    "--dtype", type=click.Choice(DTYPES), show_default="float32, or that of the weights", help="Dtype to compute in."
+)
 DETECTOR_OPTIONS = (
     click.option(
         "--names",
@@ -97,7 +89,7 @@ DETECTOR_OPTIONS = (
     ),
     click.option("--use-class-map", is_flag=True, help="Score the classes of map= instead of the WordTree."),
     device_option,
-    click.option("--half", is_flag=True, help="Run in float16."),
+    dtype_option,
     click.option(
         "--engine",
         type=EngineType([*ENGINES, "auto"]),
@@ -180,7 +172,7 @@ def load_detector(options: DetectorOptions, *, fold: bool = True) -> Detector:
     device, engine = options.device, options.engine
     if engine == "auto" and device is None and find_spec("torch") and has_gpu():
         engine = "torch"
-    engine = choose_engine(engine, wants_torch=device not in (None, "cpu") or options.half)
+    engine = choose_engine(engine, device=device, dtype=options.dtype)
     detector = Detector.load(
         cfg,
         weights,

@@ -76,7 +76,7 @@ HEADINGS: dict[str, tuple[str, ...]] = {
         "--in-place",
     ),
     "Options": (),
-    "Runtime": ("--device", "--dtype", "--half", "--amp", "--batch", "--workers", "--engine"),
+    "Runtime": ("--device", "--dtype", "--amp", "--batch", "--workers", "--engine"),
     "Ray cluster": ("--ray", "--address", "--worker-cpus", "--worker-gpus"),
     "Help": ("--help",),
 }

@@ -116,7 +116,7 @@ class Detector:
         resize: str | None = None,
         size: int | Size | None = None,
         device: str | torch.device | int | None = None,
-        dtype: torch.dtype | None = None,
+        dtype: torch.dtype | str | None = None,
         compile_options: CompileOptions = CompileOptions(),
         use_class_map: bool = False,
         fold: bool = True,
@@ -136,7 +136,8 @@ class Detector:
             resize: See `Detector`.
             size: Overrides `compile_options.size`: n or (height, width), in pixels.
             device: Overrides `options.device`.
-            dtype: Overrides `options.dtype`.
+            dtype: Dtype to compute in, or its name: float32, bfloat16 or float16; overrides `options.dtype`. On torch,
+                the last convolutions and the heads stay in float32. ONNX Runtime only computes in float32.
             compile_options: How the cfg is compiled.
             use_class_map: See `Detector`.
             fold: See `Detector`.
@@ -152,10 +153,11 @@ class Detector:
             WeightsError: The weights do not fit.
             DarkparseError: The network is not a detector, or the names do not match.
         """
-        options = options.override(device=device, dtype=dtype)
+        options = options.override(device=device)
         compile_options = compile_options.override(size=size, dialect=dialect)
-        wants_torch = options.dtype is not None or str(options.device or "cpu") != "cpu"
-        name = choose_engine(engine, wants_torch=wants_torch)
+        requested = options.dtype if dtype is None else dtype
+        dtype_name = None if requested is None else str(requested).removeprefix("torch.")
+        name = choose_engine(engine, device=options.device, dtype=dtype_name)
         loaded = read(cfg, follow_reference(weights), options, compile_options)
         if loaded is None:
             raise NoWeightsError(
@@ -163,7 +165,7 @@ class Detector:
                 "weights file, call darkparse.Detector(model)"
             )
         names = check_detector(loaded.network, names, use_class_map=use_class_map)
-        loaded_engine = load_engine(name, loaded, options, fold=fold, use_class_map=use_class_map)
+        loaded_engine = load_engine(name, loaded, options, dtype=dtype_name, fold=fold, use_class_map=use_class_map)
         return cls(loaded_engine, names=names, resize=resize, use_class_map=use_class_map)
 
     def __repr__(self) -> str:

@@ -62,6 +62,8 @@ def compare(model: Darknet, image: Tensor, reference: Reference, *, tolerance: f
     """
     network = model.network
     image = _choose_image(network, image, reference)
+    dtype = next((parameter.dtype for parameter in model.parameters()), image.dtype)
+    image = image.to(dtype)
     outputs = model.layer_outputs(image)
     differences = _compare_layers(network, outputs, reference)
     first, unmatched = _find_first(network, outputs, differences, reference, tolerance)

@@ -29,7 +29,7 @@ WRONG: tuple[tuple[str, str], ...] = (
     ("detect tiny.cfg tiny.weights none.png", "none.png"),
     ("detect tiny.cfg short.weights x.png", "short.weights"),
     ("detect tiny.cfg tiny.weights x.png --names none.names", "none.names"),
-    ("detect tiny.cfg tiny.weights x.png --engine onnxruntime --half", "use engine torch for another device or dtype"),
+    ("detect tiny.cfg tiny.weights x.png --engine onnxruntime --dtype float16", "engine openvino or torch for float16"),
     ("detect wrong.cfg tiny.weights x.png", "wrong.cfg:8:9"),
     ("evaluate tiny.cfg none.weights --annotations x.png --images .", "none.weights"),
     ("evaluate tiny.cfg tiny.weights --annotations none.json --images .", "none.json"),

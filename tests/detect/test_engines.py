@@ -217,13 +217,13 @@ def test_choose_engine_auto_returns_fastest_installed(monkeypatch: pytest.Monkey
     assert set(FASTEST_FIRST) == set(ENGINES)
     there: set[str] = set(ENGINES)
     monkeypatch.setattr("darkparse.detect.engines.engine.find_spec", lambda name: name if name in there else None)
-    assert choose_engine("auto", wants_torch=True) == "torch"
+    assert choose_engine("auto", device="cuda") == "torch"
     for name in FASTEST_FIRST:
-        assert choose_engine("auto", wants_torch=False) == name
+        assert choose_engine("auto") == name
         there.discard(name)
         extra = "torch" if name == "torch" else rf"'darkparse\[{name}\]'"
         with pytest.raises(darkparse.DarkparseError, match=f"{name} is not installed: pip install {extra}"):
-            choose_engine(name, wants_torch=False)
+            choose_engine(name)
 
 
 def test_engine_with_unsupported_option_raises(tmp_path: Path) -> None:
@@ -231,7 +231,7 @@ def test_engine_with_unsupported_option_raises(tmp_path: Path) -> None:
     cfg, weights = tiny_weights(tmp_path)
     with pytest.raises(darkparse.DarkparseError, match="unknown engine 'tensorrt'; expected one of torch, onnxruntime"):
         Detector.load(cfg, weights, engine="tensorrt")
-    with pytest.raises(darkparse.DarkparseError, match="use engine torch for another device or dtype"):
+    with pytest.raises(darkparse.DarkparseError, match="only supports the CPU, got device cuda; use engine torch"):
         Detector.load(cfg, weights, engine="onnxruntime", device="cuda")
     with pytest.raises(darkparse.NoWeightsError, match="requires weights"):
         Detector.load(cfg, engine="onnxruntime")
@@ -245,9 +245,9 @@ def test_engine_divides_cores_among_workers(engine: str, tmp_path: Path, monkeyp
     made: list[tuple[int, int]] = []
     start = graph_engine.RUNTIMES[engine]
 
-    def noted(content: bytes, workers: int, threads: int) -> graph_engine.Run:
+    def noted(content: bytes, workers: int, threads: int, dtype: str) -> graph_engine.Run:
         made.append((workers, threads))
-        return start(content, workers, threads)
+        return start(content, workers, threads, dtype)
 
     monkeypatch.setitem(graph_engine.RUNTIMES, engine, noted)
     monkeypatch.setattr("os.cpu_count", lambda: 4)
@@ -273,7 +273,7 @@ def test_choose_engine_without_torch_names_engine_auto(
 ) -> None:
     monkeypatch.setattr("darkparse.detect.engines.engine.find_spec", lambda name: name in installed or None)
     with pytest.raises(darkparse.DarkparseError, match=re.escape(hint)):
-        choose_engine("torch", wants_torch=False)
+        choose_engine("torch")
 
 
 DROP_IN_THREAD = """

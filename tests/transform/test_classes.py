@@ -226,7 +226,7 @@ def run_heads(engine: str, loaded: LoadedArrays, image: NDArray[Any], path: Path
         with torch.inference_mode():
             return [head.numpy() for head in model.eval()(torch.from_numpy(image))]
     darkparse.to_onnx(model, path, heads="raw")
-    return [np.asarray(head) for head in RUNTIMES[engine](path.read_bytes(), 1, 0)({"image": image})]
+    return [np.asarray(head) for head in RUNTIMES[engine](path.read_bytes(), 1, 0, "float32")({"image": image})]
 
 
 def write_varied_weights(name: str, path: Path) -> Path:

@@ -68,6 +68,7 @@ class DetectorSpec:
     compile_options: CompileOptions = CompileOptions()
     names: tuple[str, ...] | None = None
     resize: str | None = None
+    dtype: str | None = None
     use_class_map: bool = False
     engine: str = "torch"
 
@@ -80,6 +81,7 @@ class DetectorSpec:
             names=self.names,
             compile_options=self.compile_options,
             resize=self.resize,
+            dtype=self.dtype,
             use_class_map=self.use_class_map,
             engine=self.engine,
         )

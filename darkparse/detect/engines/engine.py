@@ -18,7 +18,10 @@ from darkparse.network.heads import thresholds_objectness
 if TYPE_CHECKING:
     from darkparse.detect.preprocess import Floats
 
-ENGINES = ("torch", "onnxruntime", "openvino")
+DTYPES = ("float32", "bfloat16", "float16")
+ENGINE_DTYPES = {"torch": (*DTYPES, "float64"), "onnxruntime": ("float32",), "openvino": DTYPES}
+"""Dtypes that each engine computes in on the CPU. ONNX Runtime has no convolution for 16 bits there."""
+ENGINES = tuple(ENGINE_DTYPES)
 FASTEST_FIRST = ("openvino", "onnxruntime", "torch")
 """Order on a CPU, by the time from the start of the process to the last image; see docs/detect.md."""
 
@@ -81,28 +84,43 @@ class Engine(ABC):
         return parts
 
 
-def choose_engine(engine: str, *, wants_torch: bool) -> str:
+def choose_engine(engine: str, *, device: object = None, dtype: str | None = None) -> str:
     """Return the name of the engine to use.
 
     Args:
-        engine: One of ENGINES, or `auto`: torch if `wants_torch`, otherwise the first installed one of FASTEST_FIRST.
-        wants_torch: Whether a GPU or another dtype than float32 is requested.
+        engine: One of ENGINES, or `auto`: torch for another device than the CPU, otherwise the first installed one of
+            FASTEST_FIRST that computes in `dtype`.
+        device: Requested device; None for the default.
+        dtype: Name of the requested dtype; None for the default.
 
     Raises:
-        DarkparseError: The engine is unknown, not installed, or does not support the request.
+        DarkparseError: The engine or the dtype is unknown, or the engine is not installed or does not support the
+            device or dtype.
     """
+    if dtype is not None and dtype not in ENGINE_DTYPES["torch"]:
+        raise DarkparseError(f"unsupported dtype {dtype}; expected one of {', '.join(ENGINE_DTYPES['torch'])}")
+    on_cpu = device is None or str(device).partition(":")[0] == "cpu"
     if engine == "auto":
-        engine = next(filter(find_spec, ("torch",) if wants_torch else FASTEST_FIRST), "torch")
+        candidates = filter(lambda name: _supports(name, dtype), FASTEST_FIRST if on_cpu else ("torch",))
+        engine = next(filter(find_spec, candidates), "torch")
     if engine not in ENGINES:
         raise DarkparseError(f"unknown engine {engine!r}; expected one of {', '.join(ENGINES)}, auto")
-    if wants_torch and engine != "torch":
+    if not on_cpu and engine != "torch":
+        raise DarkparseError(f"engine {engine} only supports the CPU, got device {device}; use engine torch")
+    if not _supports(engine, dtype):
+        others = " or ".join(name for name in FASTEST_FIRST if _supports(name, dtype))
         raise DarkparseError(
-            f"engine {engine} only supports the CPU and float32; use engine torch for another device or dtype"
+            f"engine {engine} does not compute in {dtype}; expected {', '.join(ENGINE_DTYPES[engine])}\n"
+            f"hint: use engine {others} for {dtype}"
         )
     if not find_spec(engine):
         extra = "torch" if engine == "torch" else f"'darkparse[{engine}]'"
         raise DarkparseError(f"engine {engine} is not installed: pip install {extra}{_hint_at_engine(engine)}")
     return engine
+
+
+def _supports(engine: str, dtype: str | None) -> bool:
+    return dtype is None or dtype in ENGINE_DTYPES.get(engine, DTYPES)
 
 
 def _hint_at_engine(missing: str) -> str:

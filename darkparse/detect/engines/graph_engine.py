@@ -1,4 +1,4 @@
-"""Engine for an ONNX graph in memory, run by ONNX Runtime or OpenVINO on the CPU in float32 without torch."""
+"""Engine for an ONNX graph in memory, run by ONNX Runtime or OpenVINO on the CPU without torch."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Run = Callable[[Mapping[str, Floats]], Sequence[Floats]]
 """Function from inputs by name to outputs in the graph's order; several threads may call it."""
 
 
-def _make_onnxruntime(content: bytes, workers: int, threads: int) -> Run:
+def _make_onnxruntime(content: bytes, workers: int, threads: int, dtype: str) -> Run:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -48,10 +48,25 @@ def _load_openvino_core() -> Any:
     return openvino.Core()
 
 
-def _make_openvino(content: bytes, workers: int, threads: int) -> Run:
+def check_dtype(engine: str, dtype: str) -> None:
+    """Raise DarkparseError if the processor has no instructions for a dtype, which OpenVINO would ignore."""
+    if engine != "openvino" or dtype == "float32":
+        return
+    if PRECISIONS[dtype][1] not in _load_openvino_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        raise DarkparseError(
+            f"engine openvino does not compute in {dtype} on this processor; expected float32\n"
+            f"hint: use engine torch for {dtype}, which is slow on this processor"
+        )
+
+
+PRECISIONS = {"float32": ("f32", "FP32"), "bfloat16": ("bf16", "BF16"), "float16": ("f16", "FP16")}
+"""OpenVINO's name of each dtype as a setting, and as a capability of the processor."""
+
+
+def _make_openvino(content: bytes, workers: int, threads: int, dtype: str) -> Run:
     core = _load_openvino_core()
-    # Without this hint, OpenVINO uses bfloat16 on some processors.
-    settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
+    # Without a precision, OpenVINO uses bfloat16 on some processors.
+    settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": PRECISIONS[dtype][0], "PERFORMANCE_HINT": "LATENCY"}
     if workers > 1:
         settings |= {"PERFORMANCE_HINT": "THROUGHPUT", "NUM_STREAMS": workers}
     if threads:
@@ -67,8 +82,11 @@ def _make_openvino(content: bytes, workers: int, threads: int) -> Run:
     return run
 
 
-RUNTIMES: dict[str, Callable[[bytes, int, int], Run]] = {"onnxruntime": _make_onnxruntime, "openvino": _make_openvino}
-"""Each takes a graph, the number of threads that call it at once, and the number of threads per call (0: all)."""
+RUNTIMES: dict[str, Callable[[bytes, int, int, str], Run]] = {
+    "onnxruntime": _make_onnxruntime,
+    "openvino": _make_openvino,
+}
+"""Each takes a graph, the number of threads that call it at once, the number per call (0: all) and the dtype."""
 
 MAX_SINGLE_THREAD_BFLOPS = 0.05
 """Networks with fewer BFLOPs use one thread, because waking a second one takes as long as it saves.
@@ -85,15 +103,26 @@ class GraphEngine(Engine):
         name: Name of the runtime.
         network: Compiled network.
         arrays: Parameters of the network.
+        dtype: Name of the dtype to compute in.
         fold: See `Detector`.
         use_class_map: See `Detector`.
     """
 
     batch = 1
 
-    def __init__(self, name: str, network: Network, arrays: Arrays, *, fold: bool, use_class_map: bool) -> None:
+    def __init__(
+        self,
+        name: str,
+        network: Network,
+        arrays: Arrays,
+        *,
+        dtype: str = "float32",
+        fold: bool,
+        use_class_map: bool,
+    ) -> None:
         self.name, self.network, self.use_class_map = name, network, use_class_map
-        self._arrays, self._fold = arrays, fold
+        self._arrays, self._dtype, self._fold = arrays, dtype, fold
+        check_dtype(name, dtype)
         self._has_tree = any(getattr(network.nodes[i].layer, "tree", None) is not None for i in network.heads)
         self._runs: dict[tuple[float, int], Run] = {}
         self._lock, self._workers = threading.Lock(), 1
@@ -112,7 +141,7 @@ class GraphEngine(Engine):
                 )
                 threads_per_worker = max(1, (os.cpu_count() or 1) // self._workers) if self._workers > 1 else 0
                 threads = 1 if self.network.bflops < MAX_SINGLE_THREAD_BFLOPS else threads_per_worker
-                self._runs[key] = RUNTIMES[self.name](graph_bytes, self._workers, threads)
+                self._runs[key] = RUNTIMES[self.name](graph_bytes, self._workers, threads, self._dtype)
             return self._runs[key]
 
     def _build_model(self, hierarchy: float) -> OnnxModel:

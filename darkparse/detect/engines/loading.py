@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from darkparse.detect.engines.engine import Engine
 
 if TYPE_CHECKING:
+    import torch
+
     from darkparse.model import Darknet
     from darkparse.weights import LoadedArrays, ReadOptions
 
 
-def as_engine(model: Darknet | Engine, *, fold: bool, use_class_map: bool) -> Engine:
-    """Return an engine unchanged, and a module wrapped in an engine.
+def as_engine(model: Darknet | Engine, *, fold: bool, use_class_map: bool, dtype: torch.dtype | None = None) -> Engine:
+    """Return an engine unchanged, and a module wrapped in an engine that computes in `dtype`.
 
     Raises:
         NoWeightsError: The module has no weights.
@@ -21,18 +24,38 @@ def as_engine(model: Darknet | Engine, *, fold: bool, use_class_map: bool) -> En
         return model
     from darkparse.detect.engines.torch_engine import TorchEngine
 
-    return TorchEngine(model, fold=fold, use_class_map=use_class_map)
+    return TorchEngine(model, fold=fold, use_class_map=use_class_map, dtype=dtype)
 
 
-def load_engine(name: str, loaded: LoadedArrays, options: ReadOptions, *, fold: bool, use_class_map: bool) -> Engine:
-    """Create an engine from a network and its arrays."""
+def load_engine(
+    name: str, loaded: LoadedArrays, options: ReadOptions, *, dtype: str | None, fold: bool, use_class_map: bool
+) -> Engine:
+    """Create an engine from a network and its arrays.
+
+    Args:
+        name: Name of the engine.
+        loaded: The network and its arrays.
+        options: The device; its dtype is ignored.
+        dtype: Name of the dtype to compute in; None for that of the arrays on torch, float32 on other engines.
+        fold: See `Detector`.
+        use_class_map: See `Detector`.
+
+    Raises:
+        DarkparseError: The processor does not compute in the dtype, or the network cannot be run by the engine.
+    """
     if name == "torch":
+        import torch
+
         from darkparse.model import load
         from darkparse.model.device import choose_device
 
-        options = options.override(device=choose_device(options.device))
+        torch_dtype = None if dtype is None else getattr(torch, dtype)
+        # Without folding, the engine converts the module, because it keeps its last layers in float32.
+        options = replace(options, device=choose_device(options.device), dtype=torch_dtype if fold else None)
         model = load(loaded.network, loaded, options, optimize=fold)
-        return as_engine(model, fold=fold, use_class_map=use_class_map)
+        return as_engine(model, fold=fold, use_class_map=use_class_map, dtype=torch_dtype)
     from darkparse.detect.engines.graph_engine import GraphEngine
 
-    return GraphEngine(name, loaded.network, loaded.arrays, fold=fold, use_class_map=use_class_map)
+    return GraphEngine(
+        name, loaded.network, loaded.arrays, dtype=dtype or "float32", fold=fold, use_class_map=use_class_map
+    )

@@ -26,15 +26,18 @@ class TorchEngine(Engine):
         model: A network with weights; see `Detector`.
         fold: See `Detector`.
         use_class_map: See `Detector`.
+        dtype: Dtype to compute in; None for the model's. See `darkparse.optimize` for what stays in float32.
     """
 
     name = "torch"
 
-    def __init__(self, model: Darknet, *, fold: bool, use_class_map: bool) -> None:
+    def __init__(self, model: Darknet, *, fold: bool, use_class_map: bool, dtype: torch.dtype | None = None) -> None:
         self.network, self.use_class_map = model.network, use_class_map
         # `load` may have optimized it already.
         self.model = (
-            model if is_optimized(model) else make_optimized(require_weights(model, "detecting with"), folds=fold)
+            model
+            if is_optimized(model)
+            else make_optimized(require_weights(model, "detecting with"), dtype=dtype, folds=fold)
         )
         self._decoders: dict[float, Decoder] = {}
 
