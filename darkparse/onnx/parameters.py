@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 Change = Callable[["memoryview[float]"], Iterable[float]]
 """Function of the values of an array, which are flat."""
-CHUNK_SIZE = 2**20
-"""Number of values to convert and write at a time."""
+CHUNK_SIZE = 2**16
+"""Number of values to convert and write at a time; with their copies in double precision they fit in a core's cache."""
 
 
 def get_module_arrays(module: nn.Module) -> Arrays:

@@ -18,7 +18,7 @@ from PIL import Image
 import darkparse
 from darkparse import Detection, Detector
 from darkparse.cli import main
-from darkparse.detect.engines import graph_engine
+from darkparse.detect.engines import runtimes
 from darkparse.detect.engines.engine import DTYPES, choose_engine
 from darkparse.syntax.reader import locate_cfg
 from tests.detect.reference import IMAGES, MODELS, picture, tiny_weights
@@ -96,7 +96,7 @@ def test_openvino_computes_in_dtype_or_refuses_it(dtype: str) -> None:
 
     supported = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     exact = Detector.load("shapes", SHAPES / "shapes.weights", engine="openvino")
-    if graph_engine.PRECISIONS[dtype][1] in supported:
+    if runtimes.PRECISIONS[dtype][1] in supported:
         other = Detector.load("shapes", SHAPES / "shapes.weights", engine="openvino", dtype=dtype)
         overlaps, differences = compare_boxes(exact, other, list(crop_images(sorted(SHAPES.glob("*.jpg")))))
         assert np.mean(overlaps) > 0.9
@@ -112,11 +112,11 @@ def test_openvino_on_processor_without_dtype_refuses_it(monkeypatch: pytest.Monk
         def get_property(self, device: str, name: str) -> list[str]:
             return ["FP32", "INT8"]
 
-    monkeypatch.setattr(graph_engine, "_load_openvino_core", Core)
-    graph_engine.check_dtype("openvino", "float32")
+    monkeypatch.setattr(runtimes, "_load_openvino_core", Core)
+    runtimes.check_dtype("openvino", "float32")
     message = "does not compute in bfloat16 on this processor; expected float32\nhint: use engine torch"
     with pytest.raises(darkparse.DarkparseError, match=message):
-        graph_engine.check_dtype("openvino", "bfloat16")
+        runtimes.check_dtype("openvino", "bfloat16")
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
@@ -188,7 +188,7 @@ def test_compare_command_in_bfloat16_differs_by_rounding(tmp_path: Path, capsys:
 
     values = torch.from_numpy(detector.prepare(tmp_path / "a.png").values[None])
     with torch.inference_mode():
-        outputs = {str(i): output.numpy() for i, output in enumerate(model.layer_outputs(values))}
+        outputs: dict[str, Any] = {str(i): output.numpy() for i, output in enumerate(model.layer_outputs(values))}
     np.savez(tmp_path / "x.npz", **outputs)
     command = ("compare", cfg, weights, tmp_path / "a.png", "--against", tmp_path / "x.npz")
     assert run(*command) == 0

@@ -15,7 +15,7 @@ import pytest
 
 import darkparse
 from darkparse import Detector
-from darkparse.detect.engines import graph_engine
+from darkparse.detect.engines import graph_engine, runtimes
 from darkparse.detect.engines.engine import ENGINES, FASTEST_FIRST, choose_engine
 from darkparse.network.detection_settings import DetectionSettings
 from tests.conftest import DATA
@@ -243,13 +243,13 @@ def test_engine_with_unsupported_option_raises(tmp_path: Path) -> None:
 def test_engine_divides_cores_among_workers(engine: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A small network gets one thread; others all of them, or in a stream each worker its share."""
     made: list[tuple[int, int]] = []
-    start = graph_engine.RUNTIMES[engine]
+    start = runtimes.RUNTIMES[engine]
 
-    def noted(content: bytes, workers: int, threads: int, dtype: str) -> graph_engine.Run:
+    def noted(content: runtimes.GraphFile, workers: int, threads: int, dtype: str) -> runtimes.Run:
         made.append((workers, threads))
         return start(content, workers, threads, dtype)
 
-    monkeypatch.setitem(graph_engine.RUNTIMES, engine, noted)
+    monkeypatch.setitem(runtimes.RUNTIMES, engine, noted)
     monkeypatch.setattr("os.cpu_count", lambda: 4)
     for limit, expected in ((1e9, [(1, 1), (2, 1)]), (0, [(1, 0), (2, 2)])):
         monkeypatch.setattr(graph_engine, "MAX_SINGLE_THREAD_BFLOPS", limit)

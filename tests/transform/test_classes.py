@@ -16,7 +16,7 @@ import darkparse
 from darkparse.cli import main
 from darkparse.datasets.names import read_names
 from darkparse.detect.engines.engine import ENGINES
-from darkparse.detect.engines.graph_engine import RUNTIMES
+from darkparse.detect.engines.runtimes import RUNTIMES
 from darkparse.network import Network
 from darkparse.network.compile_options import CompileOptions
 from darkparse.transform import SelectClasses, apply, count_classes

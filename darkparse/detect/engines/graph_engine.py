@@ -1,18 +1,16 @@
-"""Engine for an ONNX graph in memory, run by ONNX Runtime or OpenVINO on the CPU without torch."""
+"""Engine for an ONNX graph that is made when it is needed, run by ONNX Runtime or OpenVINO on the CPU without torch."""
 
 from __future__ import annotations
 
-import functools
-import io
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
 
 import numpy as np
 
 from darkparse.detect.engines.engine import Engine, SelectedBoxes
+from darkparse.detect.engines.runtimes import RUNTIMES, Run, check_dtype, write_graph
 from darkparse.detect.preprocess import Floats
 from darkparse.errors import DarkparseError
 from darkparse.network import Network
@@ -21,72 +19,6 @@ from darkparse.network.dynamic_axes import DynamicAxes
 from darkparse.onnx.model import NetworkGraph, output_name
 from darkparse.onnx.serialization import MAX_INLINE_SIZE, OnnxModel
 from darkparse.weights.buffer import Arrays
-
-Run = Callable[[Mapping[str, Floats]], Sequence[Floats]]
-"""Function from inputs by name to outputs in the graph's order; several threads may call it."""
-
-
-def _make_onnxruntime(content: bytes, workers: int, threads: int, dtype: str) -> Run:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    return lambda feeds: session.run(None, dict(feeds))
-
-
-@functools.cache
-def _load_openvino_core() -> Any:
-    """Load OpenVINO's core once and keep it until the process ends.
-
-    Its CPU plugin moves the calling thread's alternate signal stack into its own memory, and frees that memory with the
-    core. If another thread deletes the core, the first thread has no valid signal stack, and the next signal with a
-    handler ends the process with SIGSEGV (OpenVINO 2026.4).
-    """
-    import openvino
-
-    return openvino.Core()
-
-
-def check_dtype(engine: str, dtype: str) -> None:
-    """Raise DarkparseError if the processor has no instructions for a dtype, which OpenVINO would ignore."""
-    if engine != "openvino" or dtype == "float32":
-        return
-    if PRECISIONS[dtype][1] not in _load_openvino_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
-        raise DarkparseError(
-            f"engine openvino does not compute in {dtype} on this processor; expected float32\n"
-            f"hint: use engine torch for {dtype}, which is slow on this processor"
-        )
-
-
-PRECISIONS = {"float32": ("f32", "FP32"), "bfloat16": ("bf16", "BF16"), "float16": ("f16", "FP16")}
-"""OpenVINO's name of each dtype as a setting, and as a capability of the processor."""
-
-
-def _make_openvino(content: bytes, workers: int, threads: int, dtype: str) -> Run:
-    core = _load_openvino_core()
-    # Without a precision, OpenVINO uses bfloat16 on some processors.
-    settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": PRECISIONS[dtype][0], "PERFORMANCE_HINT": "LATENCY"}
-    if workers > 1:
-        settings |= {"PERFORMANCE_HINT": "THROUGHPUT", "NUM_STREAMS": workers}
-    if threads:
-        settings["INFERENCE_NUM_THREADS"] = workers * threads
-    compiled = core.compile_model(core.read_model(io.BytesIO(content)), "CPU", settings)
-    thread_local = threading.local()
-
-    def run(feeds: Mapping[str, Floats]) -> Sequence[Floats]:
-        if not hasattr(thread_local, "request"):
-            thread_local.request = compiled.create_infer_request()
-        return list(thread_local.request.infer(dict(feeds), share_inputs=True).values())
-
-    return run
-
-
-RUNTIMES: dict[str, Callable[[bytes, int, int, str], Run]] = {
-    "onnxruntime": _make_onnxruntime,
-    "openvino": _make_openvino,
-}
-"""Each takes a graph, the number of threads that call it at once, the number per call (0: all) and the dtype."""
 
 MAX_SINGLE_THREAD_BFLOPS = 0.05
 """Networks with fewer BFLOPs use one thread, because waking a second one takes as long as it saves.
@@ -106,6 +38,7 @@ class GraphEngine(Engine):
         dtype: Name of the dtype to compute in.
         fold: See `Detector`.
         use_class_map: See `Detector`.
+        release: Called when a graph has been written, to release memory that `arrays` can read again.
     """
 
     batch = 1
@@ -119,9 +52,10 @@ class GraphEngine(Engine):
         dtype: str = "float32",
         fold: bool,
         use_class_map: bool,
+        release: Callable[[], None] = lambda: None,
     ) -> None:
         self.name, self.network, self.use_class_map = name, network, use_class_map
-        self._arrays, self._dtype, self._fold = arrays, dtype, fold
+        self._arrays, self._dtype, self._fold, self._release = arrays, dtype, fold, release
         check_dtype(name, dtype)
         self._has_tree = any(getattr(network.nodes[i].layer, "tree", None) is not None for i in network.heads)
         self._runs: dict[tuple[float, int], Run] = {}
@@ -136,12 +70,11 @@ class GraphEngine(Engine):
         key = hierarchy if self._has_tree else 0.0, self._workers
         with self._lock:
             if key not in self._runs:
-                graph_bytes = b"".join(
-                    (self._build_model(hierarchy) if self._has_tree else self._default_model).iter_file_chunks()
-                )
                 threads_per_worker = max(1, (os.cpu_count() or 1) // self._workers) if self._workers > 1 else 0
                 threads = 1 if self.network.bflops < MAX_SINGLE_THREAD_BFLOPS else threads_per_worker
-                self._runs[key] = RUNTIMES[self.name](graph_bytes, self._workers, threads, self._dtype)
+                with write_graph(self._build_model(hierarchy) if self._has_tree else self._default_model) as graph:
+                    self._release()
+                    self._runs[key] = RUNTIMES[self.name](graph, self._workers, threads, self._dtype)
             return self._runs[key]
 
     def _build_model(self, hierarchy: float) -> OnnxModel:

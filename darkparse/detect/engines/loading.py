@@ -57,5 +57,11 @@ def load_engine(
     from darkparse.detect.engines.graph_engine import GraphEngine
 
     return GraphEngine(
-        name, loaded.network, loaded.arrays, dtype=dtype or "float32", fold=fold, use_class_map=use_class_map
+        name,
+        loaded.network,
+        loaded.arrays,
+        dtype=dtype or "float32",
+        fold=fold,
+        use_class_map=use_class_map,
+        release=loaded.file.release_pages,
     )
