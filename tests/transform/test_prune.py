@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from darkparse.weights import LazyArray
 from darkparse.weights.buffer import Arrays
 from darkparse.weights.layout import get_tensors
 from tests.commands import run_command
-from tests.conftest import ROOT, needs_shared, original_cfgs, shipped_cfgs
+from tests.conftest import ROOT
 
 SHAPES = ROOT / "cfgs" / "shapes" / "shapes.weights"
 NET = "[net]\nwidth=16\nheight=16\nchannels=3\n"
@@ -34,6 +35,8 @@ def draw(seed: int, tensor: TensorSpec, *, is_planted: bool) -> NDArray[Any]:
     """Return random values; of planted scales and biases the first 40 % are 0."""
     values = np.random.default_rng(seed).random(tensor.shape, np.float32)
     values += 0.5 if tensor.role in ("scale", "variance") else -0.5
+    if tensor.role == "weight":  # outputs of deep networks stay finite
+        values *= math.sqrt(12 / max(1, math.prod(tensor.shape[1:])))
     if is_planted and tensor.role in ("scale", "bias"):
         values[: int(0.4 * len(values))] = 0
     return values
@@ -153,46 +156,6 @@ def test_prune_removes_smallest_scales_and_keeps_other_rows() -> None:
     weight = arrays["layers.1.conv.weight"].read()[:, [0, 3]]
     assert np.array_equal(pruned_arrays["layers.1.conv.weight"].read(), weight)
     assert Prune(1.0)(network, arrays)[0].nodes[0].out_shape.c == 1
-
-
-def is_simple(network: Network) -> bool:
-    """Return whether a batch-norm convolution is read only by max-pools and plain convolutions."""
-    plain = [node.kind in ("convolutional", "maxpool") and not getattr(node.layer, "xnor", 0) for node in network.nodes]
-    return any(
-        node.kind == "convolutional"
-        and any(tensor.role == "scale" for tensor in node.tensors)
-        and network.readers[node.index]
-        and all(plain[reader] for reader in network.readers[node.index])
-        for node in network.nodes
-    )
-
-
-def check_loses_channels(path: Path) -> None:
-    network = darkparse.compile(path)
-    if not is_simple(network):
-        pytest.skip("no batch-norm convolution that only convolutions and max-pools read")
-    pruned, arrays, count = remove_zeros(network, make_planted(network))
-    assert count > 0
-    assert pruned.cost.macs < network.cost.macs
-    assert [node.kind for node in pruned.nodes] == [node.kind for node in network.nodes]
-    assert [node.out_shape for node in map(pruned.nodes.__getitem__, network.outputs)] == [
-        node.out_shape for node in map(network.nodes.__getitem__, network.outputs)
-    ]
-    assert {key: array.shape for key, array in arrays.items()} == {
-        key: tensor.shape for key, (_, tensor) in get_tensors(pruned).items()
-    }
-
-
-@pytest.mark.parametrize("path", shipped_cfgs()[::3], ids=lambda path: path.stem)
-def test_prune_of_shipped_cfg_removes_zero_channels(path: Path) -> None:
-    check_loses_channels(path)
-
-
-@needs_shared
-@pytest.mark.long
-@pytest.mark.parametrize("path", original_cfgs(), ids=lambda path: f"{path.parent.name}-{path.stem}")
-def test_prune_of_original_cfg_removes_zero_channels(path: Path) -> None:
-    check_loses_channels(path)
 
 
 def test_prune_command_with_share_0_writes_same_bytes(tmp_path: Path) -> None:
