@@ -21,7 +21,7 @@ PAGES = (
     *("docs/howto/opencv.md", "docs/howto/npu.md", "docs/howto/edit.md", "docs/howto/source.md"),
     "docs/tutorials/pytorch.md",
 )
-WITH_PYTHON = ("docs/weights.md", "docs/detect.md", "docs/training.md")
+WITH_PYTHON = ("docs/weights.md", "docs/training.md")
 WITH_ALL_PYTHON = ("README.md", *(page for page in PAGES if page.count("/") == 2), "docs/start.md")
 """Pages of which all blocks of Python are run; of the pages above, the first."""
 NEEDS = ("PIL", "onnx", "onnxruntime", "pycocotools", "safetensors")

@@ -23,7 +23,7 @@ ENGINE_DTYPES = {"torch": (*DTYPES, "float64"), "onnxruntime": ("float32",), "op
 """Dtypes that each engine computes in on the CPU. ONNX Runtime has no convolution for 16 bits there."""
 ENGINES = tuple(ENGINE_DTYPES)
 FASTEST_FIRST = ("openvino", "onnxruntime", "torch")
-"""Order on a CPU, by the time from the start of the process to the last image; see docs/detect.md."""
+"""Order on a CPU, by the time from the start of the process to the last image; see docs/howto/engines.md."""
 
 HeadBoxes = tuple[Any, Any, Any]
 """For one head: boxes (N, B, 4), scores (N, B, classes), objectness (N, B)."""
