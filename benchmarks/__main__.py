@@ -43,12 +43,13 @@ def main() -> None:
 @click.option("--peer", "peers", multiple=True, type=click.Choice(list(PEERS)), help="Only these; may be repeated.")
 @click.option("--size", default=416, show_default=True, help="Height and width of the CFGS' input.")
 @click.option("--batch", "batches", multiple=True, default=(1, 8), show_default=True)
+@click.option("--threads", type=click.IntRange(1), default=os.cpu_count(), show_default=True, help="Of every peer.")
 @click.option("--rounds", default=Plan.rounds, show_default=True)
 @click.option("--quick", is_flag=True, help="A minute instead of most of an hour: one small network.")
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Where the results go, as JSON.")
 def run(
     cfgs: tuple[str, ...], trained: tuple[tuple[str, str], ...], pictures: Path | None, peers: tuple[str, ...],
-    size: int, batches: tuple[int, ...], rounds: int, quick: bool, out: Path | None,
+    size: int, batches: tuple[int, ...], threads: int, rounds: int, quick: bool, out: Path | None,
 ) -> None:  # fmt: skip
     """Measure CFGS (yolov3, yolov4 and yolov4-tiny by default), with weights that are made, and --trained networks."""
     plan, names = Plan(rounds=rounds), peers or tuple(PEERS)
@@ -57,7 +58,7 @@ def run(
     if quick:
         plan, size, batches = Plan(starts=1, rounds=1, seconds=0.01), 64, (1,)
         sizes, counts, depths = [size], [1], [1]
-    say, threads = Console(stderr=True).print, os.cpu_count() or 1
+    say = Console(stderr=True).print
     results: dict[str, Any] = {"machine": machine(threads), "rows": []}
 
     def add(rows: list[Row]) -> None:

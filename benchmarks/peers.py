@@ -92,6 +92,22 @@ class Optimized(Module):
     how: ClassVar[dict[str, Any]] = {"optimize": True}
 
 
+class OptimizedBfloat16(Optimized):
+    """The fast one in bfloat16, but for its last convolutions and heads."""
+
+    def load(self, case: Case) -> Any:
+        import torch
+
+        import darkparse
+
+        self._dtype = torch.bfloat16
+        return darkparse.load(case.cfg, case.weights, optimize=True, dtype=self._dtype)
+
+    def __call__(self, x: Floats) -> Any:
+        with self._torch.inference_mode():
+            return self.model(self._torch.from_numpy(x).to(self._dtype))
+
+
 class OnnxRuntime(Peer):
     """The ONNX file that darkparse wrote."""
 
@@ -112,6 +128,7 @@ class OpenVino(Peer):
     """The same file."""
 
     needs, form = ("openvino",), ".onnx"
+    settings: ClassVar[dict[str, str]] = {"INFERENCE_PRECISION_HINT": "f32"}
 
     def __init__(self, case: Case) -> None:
         import openvino
@@ -119,11 +136,17 @@ class OpenVino(Peer):
         core = openvino.Core()
         model = core.read_model(case.form(".onnx"))
         model.reshape([case.batch, 3, case.size, case.size])
-        settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": case.threads}
+        settings = {**self.settings, "INFERENCE_NUM_THREADS": case.threads}
         self._request = core.compile_model(model, "CPU", settings).create_infer_request()
 
     def __call__(self, x: Floats) -> Any:
         return list(self._request.infer({"image": x}).values())
+
+
+class OpenVinoDefault(OpenVino):
+    """The same file in the dtype that OpenVINO selects: bfloat16 where the processor computes in it."""
+
+    settings: ClassVar[dict[str, str]] = {}
 
 
 class OpenCV(Peer):
@@ -182,6 +205,7 @@ class OnTorch(Peer):
 
     needs: ClassVar[tuple[str, ...]] = ("torch", "darkparse.detect.detector")
     gives = "boxes"
+    dtype: ClassVar[str | None] = None
 
     def __init__(self, case: Case) -> None:
         import darkparse
@@ -191,7 +215,7 @@ class OnTorch(Peer):
             import torch
 
             torch.set_num_threads(case.threads)
-        self.detector = darkparse.Detector.load(case.cfg, case.weights, engine=engine)
+        self.detector = darkparse.Detector.load(case.cfg, case.weights, device="cpu", engine=engine, dtype=self.dtype)
         self._settings = darkparse.DetectionSettings()
 
     def __call__(self, x: Floats) -> Any:
@@ -220,15 +244,31 @@ class OnOpenVino(OnTorch):
     needs = ("openvino", "darkparse.detect.detector")
 
 
+class OnTorchBfloat16(OnTorch):
+    """On torch in bfloat16."""
+
+    dtype = "bfloat16"
+
+
+class OnOpenVinoBfloat16(OnOpenVino):
+    """On OpenVINO in bfloat16."""
+
+    dtype = "bfloat16"
+
+
 PEERS: dict[str, type[Peer]] = {
     "darkparse.load": Module,
     "darkparse.optimize": Optimized,
+    "darkparse.optimize, bfloat16": OptimizedBfloat16,
     "Detector on torch": OnTorch,
+    "Detector on torch, bfloat16": OnTorchBfloat16,
     "Detector on ONNX Runtime": OnOnnxRuntime,
     "Detector on OpenVINO": OnOpenVino,
+    "Detector on OpenVINO, bfloat16": OnOpenVinoBfloat16,
     "PyTorch, eager": Eager,
     "ONNX Runtime": OnnxRuntime,
     "OpenVINO": OpenVino,
+    "OpenVINO, its own dtype": OpenVinoDefault,
     "OpenCV": OpenCV,
     "ncnn": Ncnn,
 }

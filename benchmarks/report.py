@@ -25,6 +25,8 @@ PACKAGES = (
     "numpy",
     "pillow",
 )
+INSTRUCTIONS = ("avx2", "avx512f", "avx512_bf16", "avx512_fp16", "amx_bf16", "amx_fp16")
+"""Instructions on which the time of a dtype depends."""
 Column = tuple[str, Callable[[Row], str]]
 
 
@@ -35,6 +37,7 @@ def machine(threads: int) -> dict[str, Any]:
     process.end()
     return {
         "processor": _processor(),
+        "instructions": _instructions(),
         "cores": os.cpu_count(),
         "threads": threads,
         "system": f"{platform.system()} {platform.machine()}",
@@ -50,6 +53,13 @@ def _processor() -> str:
             if line.startswith("model name"):
                 return line.split(": ")[1]
     return platform.processor()
+
+
+def _instructions() -> list[str]:
+    """Return those of `INSTRUCTIONS` that the processor has; on Linux only."""
+    path = Path("/proc/cpuinfo")
+    flags = path.read_text().partition("\nflags")[2].partition("\n")[0].split() if path.exists() else []
+    return [name for name in INSTRUCTIONS if name in flags]
 
 
 def _versions() -> Iterable[tuple[str, str]]:
@@ -91,8 +101,9 @@ def markdown(results: dict[str, Any]) -> str:
     """All tables, the machine first."""
     on = results["machine"]
     packages = ", ".join(f"{name} {number}" for name, number in on["packages"].items())
+    processor = " ".join((on["processor"], *on.get("instructions", ())))
     parts = [
-        f"{on['processor']}, {on['cores']} cores, {on['threads']} threads each, {on['system']}, Python {on['python']}; "
+        f"{processor}, {on['cores']} cores, {on['threads']} threads each, {on['system']}, Python {on['python']}; "
         f"{packages}. The best product of two matrices comes to {on['peak'] / 1e9:.0f} GFLOP/s.\n"
     ]
     of = columns(on["peak"])
