@@ -75,7 +75,7 @@ def command(job: CompareJob) -> None:
 
     from darkparse.evaluation import compare, open_reference
 
-    detector = load_detector(replace(job.detector, device="cpu"), fold=False)
+    detector = load_detector(replace(job.detector, device="cpu", engine="torch"), fold=False)
     prepared = detector.prepare(job.image)
     for remark in prepared.warnings:
         stderr().print(f"{job.image}: {remark}", style="yellow", soft_wrap=True)

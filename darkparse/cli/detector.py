@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +20,7 @@ from darkparse.cli.common import (
 )
 from darkparse.datasets.formats import is_dataset, open_dataset
 from darkparse.datasets.names import find_class_ids, find_shipped_origin
-from darkparse.detect.engines.engine import DTYPES, ENGINES, choose_engine, has_gpu
+from darkparse.detect.engines.engine import DTYPES, ENGINES
 from darkparse.errors import DarkparseError
 from darkparse.network.compile_options import CompileOptions
 from darkparse.network.detection_settings import CHANNEL_ORDERS, EXIF_MODES, DetectionSettings
@@ -46,7 +45,7 @@ class DetectorOptions:
     use_class_map: bool = False
     device: str | None = None
     dtype: str | None = None
-    engine: str = "torch"
+    engine: str = "auto"
 
 
 class EngineType(click.Choice):  # type: ignore[type-arg]
@@ -93,8 +92,8 @@ DETECTOR_OPTIONS = (
     click.option(
         "--engine",
         type=EngineType([*ENGINES, "auto"]),
-        default="torch",
-        help="Engine that runs the network (auto: the fastest).",
+        default="auto",
+        help="Engine that runs the network (auto: torch on a GPU, else the fastest installed).",
     ),
 )
 
@@ -163,29 +162,27 @@ def find_names_file(inputs: Iterable[str]) -> str | None:
 
 
 def load_detector(options: DetectorOptions, *, fold: bool = True) -> Detector:
-    """Load the detector of a command; print warnings about the cfg to standard error."""
+    """Load the detector of a command; print an engine that was selected, and warnings about the cfg, to stderr."""
     from darkparse.detect import Detector
 
     cfg: CfgLike = options.cfg
     weights: str | LoadedArrays = options.weights
     names: Names | None = options.names
-    device, engine = options.device, options.engine
-    if engine == "auto" and device is None and find_spec("torch") and has_gpu():
-        engine = "torch"
-    engine = choose_engine(engine, device=device, dtype=options.dtype)
     detector = Detector.load(
         cfg,
         weights,
         names=names,
         resize=options.resize,
-        device=device,
+        device=options.device,
         dtype=options.dtype,
         compile_options=options.compile_options,
         use_class_map=options.use_class_map,
         fold=fold,
-        engine=engine,
+        engine=options.engine,
     )
     print_warnings(detector.network)
+    if options.engine == "auto":
+        stderr().print(f"note: using engine {detector.engine.name}; --engine selects another", style="dim")
     return detector
 
 

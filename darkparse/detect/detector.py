@@ -120,7 +120,7 @@ class Detector:
         compile_options: CompileOptions = CompileOptions(),
         use_class_map: bool = False,
         fold: bool = True,
-        engine: str = "torch",
+        engine: str = "auto",
     ) -> Detector:
         """Compile a cfg, load its weights and find its class names.
 
@@ -130,7 +130,7 @@ class Detector:
             weights: Weights as for `darkparse.load`; may be omitted only if the first argument is such a file. An ONNX
                 graph written with `in_place` stands for the `.weights` file that it refers to, which is checked.
             options: How weights are read, and the device and dtype; by default float32 on a GPU (CUDA, else MPS) if
-                there is one, else on the CPU.
+                there is one and torch is installed, else on the CPU.
             names: See `Detector`.
             dialect: Overrides `compile_options.dialect`.
             resize: See `Detector`.
@@ -142,7 +142,8 @@ class Detector:
             use_class_map: See `Detector`.
             fold: See `Detector`.
             engine: Engine that runs the network: `"torch"`, or on the CPU `"onnxruntime"` or `"openvino"`, which load
-                without torch; `"auto"` selects the fastest installed one (see `darkparse.detect.engines.engine`).
+                without torch. `"auto"` selects torch for a GPU, else the first of OpenVINO, ONNX Runtime and torch that
+                is installed and can run the network; `detector.engine.name` is its name.
 
         Returns:
             The detector.
@@ -165,7 +166,15 @@ class Detector:
                 "weights file, call darkparse.Detector(model)"
             )
         names = check_detector(loaded.network, names, use_class_map=use_class_map)
-        loaded_engine = load_engine(name, loaded, options, dtype=dtype_name, fold=fold, use_class_map=use_class_map)
+        loaded_engine = load_engine(
+            name,
+            loaded,
+            options,
+            dtype=dtype_name,
+            fold=fold,
+            use_class_map=use_class_map,
+            is_fixed=engine != "auto",
+        )
         return cls(loaded_engine, names=names, resize=resize, use_class_map=use_class_map)
 
     def __repr__(self) -> str:
@@ -183,10 +192,17 @@ class Detector:
 
     @property
     def model(self) -> Darknet:
-        """Optimized module. Raises DarkparseError if another engine than torch runs the network."""
+        """Optimized module. Raises DarkparseError if another engine than torch runs the network.
+
+        ONNX Runtime and OpenVINO have no module: they run a graph. Use `Detector.load(…, engine="torch")`, or
+        `darkparse.load` for a module beside the detector.
+        """
         module: Darknet | None = getattr(self.engine, "model", None)
         if module is None:
-            raise DarkparseError(f"no module with engine {self.engine.name}; use engine torch")
+            raise DarkparseError(
+                f"detector.model requires engine torch, got engine {self.engine.name}, which runs a graph\n"
+                "hint: Detector.load(…, engine='torch')"
+            )
         return module
 
     @property

@@ -314,7 +314,7 @@ def test_compare_json_matches_schema(
 ) -> None:
     import torch
 
-    detector = darkparse.Detector.load(model[0], model[1], fold=False)
+    detector = darkparse.Detector.load(model[0], model[1], fold=False, engine="torch")
     with torch.inference_mode():
         outputs = detector.model.layer_outputs(torch.from_numpy(detector.prepare(image).values[None]))
     dump: dict[str, Any] = {str(i): output.numpy() for i, output in enumerate(outputs)}

@@ -105,11 +105,11 @@ convert tiny.cfg tiny.conv.1 --partial -o part.weights --seen 7
 convert tiny.cfg tiny.weights -o x.onnx --heads nms --dynamic-size
 convert x.npz -o y.onnx
 detect tiny.cfg tiny.weights x.png --engine onnxruntime
-detect tiny.cfg tiny.weights x.png y.png --engine auto --format json
+detect tiny.cfg tiny.weights x.png y.png --format json
 evaluate tiny.cfg tiny.weights --annotations labels --images images --engine onnxruntime --rule darknet
 """
 REFUSED = (
-    "detect tiny.cfg tiny.weights x.png",
+    "detect tiny.cfg tiny.weights x.png --engine torch",
     "convert tiny.cfg tiny.weights -o x.pt",
     "convert tiny.cfg tiny.weights -o x.pt2",
     "convert tiny.cfg tiny.weights -o v.onnx --verify",

@@ -121,7 +121,7 @@ def find_workers() -> set[int]:
 
 def test_worker_result_equals_detector(tmp_path: Path) -> None:
     settings = DetectionSettings(threshold=0.1)
-    detector = darkparse.Detector.load(*MODEL)
+    detector = darkparse.Detector.load(*MODEL, engine="torch")
     worker = DetectionWorker(DetectorSpec(MODEL[0], str(MODEL[1])), settings, batch=2)
     names = np.array([b"a.jpg", b"b\xff.jpg", b"c.jpg", b"d.jpg"], object)
     data = [(SHAPES / name).read_bytes() for name in ("shapes1.jpg", "shapes2.jpg")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -12,12 +13,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import darkparse
 from darkparse import Detector
+from darkparse.cli import main
 from darkparse.detect.engines import graph_engine, runtimes
 from darkparse.detect.engines.engine import ENGINES, FASTEST_FIRST, choose_engine
 from darkparse.network.detection_settings import DetectionSettings
+from darkparse.onnx.context import EMITTERS
 from tests.conftest import DATA
 from tests.detect.reference import picture, tiny_weights
 
@@ -217,7 +221,10 @@ def test_choose_engine_auto_returns_fastest_installed(monkeypatch: pytest.Monkey
     assert set(FASTEST_FIRST) == set(ENGINES)
     there: set[str] = set(ENGINES)
     monkeypatch.setattr("darkparse.detect.engines.engine.find_spec", lambda name: name if name in there else None)
-    assert choose_engine("auto", device="cuda") == "torch"
+    monkeypatch.setattr("darkparse.detect.engines.engine.has_gpu", lambda: True)
+    assert choose_engine("auto") == choose_engine("auto", device="cuda") == choose_engine("auto", device=0) == "torch"
+    assert choose_engine("auto", device="cpu") == FASTEST_FIRST[0]
+    monkeypatch.setattr("darkparse.detect.engines.engine.has_gpu", lambda: False)
     for name in FASTEST_FIRST:
         assert choose_engine("auto") == name
         there.discard(name)
@@ -235,8 +242,43 @@ def test_engine_with_unsupported_option_raises(tmp_path: Path) -> None:
         Detector.load(cfg, weights, engine="onnxruntime", device="cuda")
     with pytest.raises(darkparse.NoWeightsError, match="requires weights"):
         Detector.load(cfg, engine="onnxruntime")
-    with pytest.raises(darkparse.DarkparseError, match="engine onnxruntime; use engine torch"):
+    with pytest.raises(darkparse.DarkparseError, match="requires engine torch, got engine onnxruntime"):
         _ = Detector.load(cfg, weights, engine="onnxruntime").model
+
+
+@pytest.mark.skipif(find_spec("openvino") is None, reason="needs openvino")
+def test_engine_auto_runs_layer_without_emitter_on_torch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cfg, weights = tiny_weights(tmp_path)
+    expected = Detector.load(cfg, weights, engine="torch").detect(picture(0), threshold=0.1)
+    detector = Detector.load(cfg, weights, device="cpu")
+    assert detector.engine.name == "openvino"
+    assert_equal_but_for_ties(rows(expected), rows(detector.detect(picture(0), threshold=0.1)))
+    monkeypatch.delitem(EMITTERS, "torch.nn.Conv2d")
+    detector = Detector.load(cfg, weights, device="cpu")
+    assert detector.engine.name == "torch"
+    assert rows(expected).tolist() == rows(detector.detect(picture(0), threshold=0.1)).tolist()
+    with pytest.raises(darkparse.DarkparseError, match="no emitter is registered"):
+        Detector.load(cfg, weights, engine="openvino")
+
+
+@pytest.mark.parametrize("command", ["detect", "evaluate"])
+def test_commands_print_selected_engine_once_on_stderr(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cfg, weights = tiny_weights(tmp_path)
+    (tmp_path / "images").mkdir()
+    for name in ("a", "b"):
+        Image.fromarray(picture(0)).save(tmp_path / "images" / f"{name}.png")
+        (tmp_path / "images" / f"{name}.txt").write_text("0 0.5 0.5 0.3 0.3\n")
+    inputs = ["--images", tmp_path / "images", "--rule", "darknet"] if command == "evaluate" else [tmp_path / "images"]
+    documents = []
+    for options in ([], ["--engine", "torch"]):
+        main([command, *map(str, (cfg, weights, *inputs)), *options, "--format", "json"])
+        output = capsys.readouterr()
+        documents.append(json.loads(output.out))
+        assert output.err.count("note: using engine ") == (not options)
+        assert "engine" not in output.out
+    assert documents[0].keys() == documents[1].keys()
 
 
 @each
@@ -263,9 +305,9 @@ def test_engine_divides_cores_among_workers(engine: str, tmp_path: Path, monkeyp
 @pytest.mark.parametrize(
     ("installed", "hint"),
     [
-        ({"onnxruntime", "openvino"}, "hint: use the installed engine openvino: --engine auto"),
-        ({"onnxruntime"}, "hint: use the installed engine onnxruntime: --engine auto"),
-        (set(), "hint: run networks without torch: pip install 'darkparse[openvino]', then --engine auto"),
+        ({"onnxruntime", "openvino"}, "hint: use the installed engine openvino, or the default engine auto"),
+        ({"onnxruntime"}, "hint: use the installed engine onnxruntime, or the default engine auto"),
+        (set(), "hint: run networks without torch: pip install 'darkparse[openvino]'"),
     ],
 )
 def test_choose_engine_without_torch_names_engine_auto(

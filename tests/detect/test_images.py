@@ -94,11 +94,12 @@ def test_detect_with_exif_keeps_drawings_and_boxes_in_one_orientation(
     labels.mkdir()
     (pictures / "a.png").write_bytes(noted(picture(3)[:20], 6))
     (labels / "a.txt").write_text("0 0.5 0.5 0.5 0.5\n")
-    assert run("detect", *model, pictures, "--out", out, "--dialect", "alexeyab") == 0
+    assert run("detect", *model, pictures, "--out", out, "--dialect", "alexeyab", "--engine", "torch") == 0
     with Image.open(out / "a.png") as drawing:
         assert drawing.size == (20, picture(3).shape[1])
     assert not capsys.readouterr().err
     common = ("--images", pictures, "--annotations", labels, "--rule", "darknet", "--dialect", "alexeyab", "--json")
+    common = (*common, "--engine", "torch")
     assert run("evaluate", *model, *common) == 0
     turned = capsys.readouterr()
     assert run("evaluate", *model, *common, "--exif", "off") == 0
@@ -128,7 +129,7 @@ def test_detect_image_of_several_pages_reports_skipped_pages(
     frames = [Image.fromarray(picture(n)) for n in range(3)]
     frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
     for path, which in ((CASES / "pages.tif", "2 pages"), (tmp_path / "a.gif", "3 frames")):
-        assert run("detect", *model, path) == 0
+        assert run("detect", *model, path, "--engine", "torch") == 0
         assert capsys.readouterr().err.strip() == f"{path}: only the first of {which} is used"
 
 
@@ -137,7 +138,7 @@ def test_detect_many_warnings_are_summarized(
 ) -> None:
     for number in range(5):
         (tmp_path / f"{number}.png").write_bytes(noted(picture(number), 6))
-    assert run("detect", *model, tmp_path, "--exif", "off") == 0
+    assert run("detect", *model, tmp_path, "--exif", "off", "--engine", "torch") == 0
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 4
     assert lines[-1] == "… and 2 more"
@@ -167,7 +168,7 @@ def test_detect_unreadable_image_names_file(
     for file in (path, *([CASES / "float.tif"] if kind == "float" else [])):
         with pytest.raises(ImageError, match=f"{file.name}: "):
             Detector.load(*model).detect(file)
-        assert run("detect", *model, file) == 1
+        assert run("detect", *model, file, "--engine", "torch") == 1
         told = capsys.readouterr()
         assert told.err.splitlines()[0].startswith(f"{file}: ")
         assert not told.out

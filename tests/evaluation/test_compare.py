@@ -281,7 +281,7 @@ def test_compare_nan_differs(tmp_path: Path) -> None:
 def test_compare_command_exits_by_first_difference(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     cfg, weights = tiny_weights(tmp_path)
     Image.fromarray(picture(0)).save(tmp_path / "a.png")
-    detector = darkparse.Detector.load(cfg, weights, fold=False)
+    detector = darkparse.Detector.load(cfg, weights, fold=False, engine="torch")
     image = torch.from_numpy(detector.prepare(tmp_path / "a.png").values[None])
     with torch.inference_mode():
         outputs = detector.model.layer_outputs(image)

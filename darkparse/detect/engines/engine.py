@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import os
+import platform
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -90,7 +92,7 @@ def choose_engine(engine: str, *, device: object = None, dtype: str | None = Non
     Args:
         engine: One of ENGINES, or `auto`: torch for another device than the CPU, otherwise the first installed one of
             FASTEST_FIRST that computes in `dtype`.
-        device: Requested device; None for the default.
+        device: Requested device; None for a GPU if this machine has one and torch is installed, else the CPU.
         dtype: Name of the requested dtype; None for the default.
 
     Raises:
@@ -101,7 +103,8 @@ def choose_engine(engine: str, *, device: object = None, dtype: str | None = Non
         raise DarkparseError(f"unsupported dtype {dtype}; expected one of {', '.join(ENGINE_DTYPES['torch'])}")
     on_cpu = device is None or str(device).partition(":")[0] == "cpu"
     if engine == "auto":
-        candidates = filter(lambda name: _supports(name, dtype), FASTEST_FIRST if on_cpu else ("torch",))
+        takes_torch = not on_cpu or (device is None and find_spec("torch") and has_gpu())
+        candidates = filter(lambda name: _supports(name, dtype), ("torch",) if takes_torch else FASTEST_FIRST)
         engine = next(filter(find_spec, candidates), "torch")
     if engine not in ENGINES:
         raise DarkparseError(f"unknown engine {engine!r}; expected one of {', '.join(ENGINES)}, auto")
@@ -126,15 +129,15 @@ def _supports(engine: str, dtype: str | None) -> bool:
 def _hint_at_engine(missing: str) -> str:
     """Return a hint about engines that run without the missing one."""
     if installed := next(filter(find_spec, FASTEST_FIRST), None):
-        return f"\nhint: use the installed engine {installed}: --engine auto (in Python engine='auto')"
+        return f"\nhint: use the installed engine {installed}, or the default engine auto"
     if missing == "torch":
-        return "\nhint: run networks without torch: pip install 'darkparse[openvino]', then --engine auto"
+        return "\nhint: run networks without torch: pip install 'darkparse[openvino]'"
     return ""
 
 
 def has_gpu() -> bool:
-    """Return whether the NVIDIA or AMD driver is installed, without importing torch."""
-    if Path("/dev/kfd").exists():
+    """Return whether the NVIDIA or AMD driver or Apple's GPU is there, without importing torch."""
+    if Path("/dev/kfd").exists() or (sys.platform == "darwin" and platform.machine() == "arm64"):
         return True
     try:
         ctypes.CDLL("nvcuda.dll" if os.name == "nt" else "libcuda.so.1")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from darkparse.detect.engines.engine import Engine
+from darkparse.errors import DarkparseError
 
 if TYPE_CHECKING:
     import torch
@@ -28,7 +30,14 @@ def as_engine(model: Darknet | Engine, *, fold: bool, use_class_map: bool, dtype
 
 
 def load_engine(
-    name: str, loaded: LoadedArrays, options: ReadOptions, *, dtype: str | None, fold: bool, use_class_map: bool
+    name: str,
+    loaded: LoadedArrays,
+    options: ReadOptions,
+    *,
+    dtype: str | None,
+    fold: bool,
+    use_class_map: bool,
+    is_fixed: bool = True,
 ) -> Engine:
     """Create an engine from a network and its arrays.
 
@@ -39,6 +48,8 @@ def load_engine(
         dtype: Name of the dtype to compute in; None for that of the arrays on torch, float32 on other engines.
         fold: See `Detector`.
         use_class_map: See `Detector`.
+        is_fixed: Whether no other engine may be used. If one may, torch runs what a graph cannot, such as a layer
+            without an emitter.
 
     Raises:
         DarkparseError: The processor does not compute in the dtype, or the network cannot be run by the engine.
@@ -56,12 +67,17 @@ def load_engine(
         return as_engine(model, fold=fold, use_class_map=use_class_map, dtype=torch_dtype)
     from darkparse.detect.engines.graph_engine import GraphEngine
 
-    return GraphEngine(
-        name,
-        loaded.network,
-        loaded.arrays,
-        dtype=dtype or "float32",
-        fold=fold,
-        use_class_map=use_class_map,
-        release=loaded.file.release_pages,
-    )
+    try:
+        return GraphEngine(
+            name,
+            loaded.network,
+            loaded.arrays,
+            dtype=dtype or "float32",
+            fold=fold,
+            use_class_map=use_class_map,
+            release=loaded.file.release_pages,
+        )
+    except DarkparseError:
+        if is_fixed or not find_spec("torch"):
+            raise
+    return load_engine("torch", loaded, options, dtype=dtype, fold=fold, use_class_map=use_class_map)
