@@ -25,7 +25,7 @@ from tests.detect.reference import IMAGES, MODELS, picture, tiny_weights
 
 TRAINED = ("MobileNetV2-YOLO-Fastest-voc", "yolo-fastest-1.1", "yolo-fastest-1.1-xl")
 NAMES = ("dog.jpg", "dog.png", "eagle.png", "giraffe.png", "horses.png", "person.png")
-CROPS = ((0.0, 0.0, 0.6, 0.6), (0.4, 0.0, 1.0, 0.6), (0.0, 0.4, 0.6, 1.0), (0.4, 0.4, 1.0, 1.0))
+CROPS = ((0.0, 0.0, 0.5, 0.5), (0.5, 0.0, 1.0, 0.5), (0.0, 0.5, 0.5, 1.0), (0.5, 0.5, 1.0, 1.0))
 """Left, top, right and bottom of the crops of each image, as fractions of it."""
 MIN_MEAN_IOU, MAX_SCORE_DIFFERENCE = 0.98, 0.10
 SHAPES = locate_cfg("shapes").with_suffix("")
@@ -53,16 +53,18 @@ def compute_iou(a: Detection, b: Detection) -> float:
 
 
 def compare_boxes(exact: Detector, other: Detector, images: list[NDArray[np.uint8]]) -> tuple[list[float], list[float]]:
-    """Return the IoU and the difference in score of each detection and the nearest one of the same class."""
+    """Return the IoU and the difference in score of each object and the box of the same head, cell, anchor and class.
+
+    Suppression is left out of the second result: of two boxes that overlap it keeps the other one if their scores are
+    nearly equal, however small the rounding.
+    """
     overlaps, differences = [], []
     for image in images:
-        candidates = other.detect(image, threshold=0.1)  # a score near the threshold may fall below it
+        boxes = {(d.layer, d.cell, d.anchor, d.class_id): d for d in other.detect(image, threshold=0.02, nms=0)}
         for wanted in exact.detect(image):
-            same_class = [found for found in candidates if found.class_id == wanted.class_id]
-            assert same_class, wanted
-            nearest = max(same_class, key=lambda found: compute_iou(wanted, found))
-            overlaps.append(compute_iou(wanted, nearest))
-            differences.append(abs(wanted.score - nearest.score))
+            found = boxes[wanted.layer, wanted.cell, wanted.anchor, wanted.class_id]
+            overlaps.append(compute_iou(wanted, found))
+            differences.append(abs(wanted.score - found.score))
     return overlaps, differences
 
 
@@ -82,11 +84,11 @@ def check_boxes(cfg: Path, weights: Path, paths: list[Path], *, min_boxes: int) 
 @pytest.mark.parametrize("name", TRAINED)
 def test_trained_network_in_bfloat16_finds_boxes_of_float32(name: str) -> None:
     images = [IMAGES / image for image in NAMES]
-    check_boxes(MODELS / f"{name}.cfg", MODELS / f"{name}.weights", images, min_boxes=60)
+    check_boxes(MODELS / f"{name}.cfg", MODELS / f"{name}.weights", images, min_boxes=40)
 
 
 def test_shapes_in_bfloat16_finds_boxes_of_float32() -> None:
-    check_boxes(SHAPES.with_suffix(".cfg"), SHAPES / "shapes.weights", sorted(SHAPES.glob("*.jpg")), min_boxes=10)
+    check_boxes(SHAPES.with_suffix(".cfg"), SHAPES / "shapes.weights", sorted(SHAPES.glob("*.jpg")), min_boxes=8)
 
 
 @needs_openvino
