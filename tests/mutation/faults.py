@@ -7,10 +7,14 @@ import copy
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from tests.conftest import ROOT
 
+Change = Callable[[Any], ast.AST]
+"""Function that changes a copy of a node."""
 SWAPS: dict[type[ast.AST], type[ast.AST]] = {
     ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult, ast.FloorDiv: ast.Mult,
     ast.Mod: ast.FloorDiv, ast.BitAnd: ast.BitOr, ast.BitOr: ast.BitAnd, ast.And: ast.Or, ast.Or: ast.And,
@@ -43,35 +47,50 @@ class Fault:
 
     def build(self) -> ast.Module:
         """Return the module with the fault."""
-        return next(tree for fault, tree in find_faults(ROOT / self.path) if fault.number == self.number)
+        tree = ast.parse((ROOT / self.path).read_text("utf-8"))
+        place, change = next(islice(_find_changes(tree), self.number, None))
+        place.put(change(place.node))
+        return ast.fix_missing_locations(tree)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Place of a statement or expression in its parent: a field, and the position in it if it is a list."""
+
+    parent: ast.AST
+    field: str
+    index: int
+    node: ast.expr | ast.stmt
+
+    def put(self, node: ast.AST) -> None:
+        if isinstance(value := getattr(self.parent, self.field), list):
+            value[self.index] = node
+        else:
+            setattr(self.parent, self.field, node)
 
 
 def sample_faults(folder: Path, count: int, seed: int) -> list[Fault]:
     """Sample faults of the files in a folder, at most one per source line."""
-    faults = [fault for path in sorted(folder.rglob("*.py")) for fault, _ in find_faults(path)]
+    faults = [fault for path in sorted(folder.rglob("*.py")) for fault in find_faults(path)]
     random.Random(seed).shuffle(faults)
     lines = {(fault.path, fault.lines[0]): fault for fault in reversed(faults)}
     return sorted(list(lines.values())[-count:], key=lambda fault: (fault.path, fault.lines))
 
 
-def find_faults(path: Path) -> Iterator[tuple[Fault, ast.Module]]:
-    """Yield every fault of a file with the changed module, which is valid until the next one."""
+def find_faults(path: Path) -> Iterator[Fault]:
+    """Yield every fault of a file."""
     source = path.read_text("utf-8")
-    tree, lines, number = ast.parse(source), source.splitlines(), 0
-    for parent, field, index, node in list(_walk(tree)):
-        for change in _find_changes(node):
-            new = change(copy.deepcopy(node))
-            span = (node.lineno, node.end_lineno or node.lineno)
-            text = " -> ".join(ast.unparse(one).partition("\n")[0] for one in (node, new))
-            _replace(parent, field, index, new)
-            ast.fix_missing_locations(tree)
-            yield Fault(str(path.relative_to(ROOT)), span, lines[span[0] - 1].strip(), text, number), tree
-            _replace(parent, field, index, node)
-            number += 1
+    lines = source.splitlines()
+    for number, (place, change) in enumerate(_find_changes(ast.parse(source))):
+        node = place.node
+        span = (node.lineno, node.end_lineno or node.lineno)
+        versions = (node, change(copy.deepcopy(node)))
+        text = " -> ".join(ast.unparse(version).partition("\n")[0] for version in versions)
+        yield Fault(str(path.relative_to(ROOT)), span, lines[span[0] - 1].strip(), text, number)
 
 
-def _walk(parent: ast.AST) -> Iterator[tuple[ast.AST, str, int, ast.expr | ast.stmt]]:
-    """Yield every statement and expression that runs, with its parent and its place there."""
+def _find_changes(parent: ast.AST) -> Iterator[tuple[Place, Change]]:
+    """Yield every statement and expression that runs with each function that changes it."""
     for field, value in ast.iter_fields(parent):
         if field in ("annotation", "returns", "type_params") or isinstance(parent, ast.JoinedStr):
             continue
@@ -79,19 +98,12 @@ def _walk(parent: ast.AST) -> Iterator[tuple[ast.AST, str, int, ast.expr | ast.s
             if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
                 continue
             if isinstance(node, ast.expr | ast.stmt):
-                yield parent, field, index, node
+                yield from ((Place(parent, field, index, node), change) for change in _choose_changes(node))
             if isinstance(node, ast.AST):
-                yield from _walk(node)
+                yield from _find_changes(node)
 
 
-def _replace(parent: ast.AST, field: str, index: int, node: ast.AST) -> None:
-    if isinstance(value := getattr(parent, field), list):
-        value[index] = node
-    else:
-        setattr(parent, field, node)
-
-
-def _find_changes(node: ast.AST) -> Iterator[Callable[..., ast.AST]]:
+def _choose_changes(node: ast.AST) -> Iterator[Change]:
     """Yield functions that change a copy of a node."""
     match node:
         case ast.BinOp(op=op) | ast.BoolOp(op=op) | ast.AugAssign(op=op) if type(op) in SWAPS:
@@ -104,9 +116,7 @@ def _find_changes(node: ast.AST) -> Iterator[Callable[..., ast.AST]]:
             yield lambda new: _set(new, "value", value + 1)
         case ast.UnaryOp(op=ast.Not() | ast.USub()):
             yield lambda new: new.operand
-        case ast.IfExp():
-            yield lambda new: _set(new, "test", ast.UnaryOp(ast.Not(), new.test))
-        case ast.If():
+        case ast.IfExp() | ast.If():
             yield lambda new: _set(new, "test", ast.UnaryOp(ast.Not(), new.test))
         case ast.Raise() | ast.Expr(value=ast.Call()) | ast.Continue() | ast.Break():
             yield lambda new: ast.copy_location(ast.Pass(), new)
