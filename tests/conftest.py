@@ -25,6 +25,11 @@ hypothesis.settings.load_profile("fast")
 # Let processes that tests start cache bytecode, as for an installed package.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
+# Disable color and fix the output width, independent of the environment.
+for name in ("FORCE_COLOR", "CLICOLOR_FORCE"):
+    os.environ.pop(name, None)
+os.environ["COLUMNS"] = "120"
+
 # Divide the cores among the test processes, before torch is imported. The process that starts them must not set the
 # variable, because they inherit its value.
 if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):
@@ -68,10 +73,22 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("fast")
 
 
-def pytest_collection_finish() -> None:
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
     """Keep the collected tests and the imported libraries out of garbage collections, which they would slow down."""
-    gc.collect()
-    gc.freeze()
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
+def pytest_pycollect_makeitem(collector: pytest.Collector, name: str, obj: object) -> list[pytest.Item] | None:
+    """Omit slow functions from a run of `-m fast`, which would make an item for each of their parameters."""
+    if not name.startswith("test") or collector.config.option.markexpr != "fast":
+        return None
+    return [] if any(mark.name in ("slow", "long") for mark in getattr(obj, "pytestmark", ())) else None
 
 
 @pytest.hookimpl(wrapper=True)
@@ -148,11 +165,3 @@ def _no_sync() -> Generator[None, None, None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", lambda _: None)
         yield
-
-
-@pytest.fixture(autouse=True)
-def _plain_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Disable color and fix the output width, independent of the environment."""
-    for name in ("FORCE_COLOR", "CLICOLOR_FORCE"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("COLUMNS", "120")

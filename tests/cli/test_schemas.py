@@ -22,14 +22,17 @@ import darkparse
 from darkparse.cli import main
 from darkparse.cli.main import COMMANDS
 from darkparse.datasets.data_file import DataFile
+from darkparse.network.zoo import load_shipped_networks
 from darkparse.syntax import find_shipped_cfgs
 
 SCHEMAS: dict[str, dict[str, Any]] = {
     path.name.removesuffix(".json"): json.loads(path.read_text("utf-8"))
     for path in files("darkparse.cli").joinpath("schemas").iterdir()
 }
-REGISTRY: Registry[Any] = Registry().with_resources(
-    (f"{name}.json", DRAFT202012.create_resource(schema)) for name, schema in SCHEMAS.items()
+REGISTRY: Registry[Any] = (
+    Registry()
+    .with_resources((f"{name}.json", DRAFT202012.create_resource(schema)) for name, schema in SCHEMAS.items())
+    .crawl()
 )
 KINDS = sorted((Path(__file__).parents[1] / "data" / "kinds").glob("*.cfg"))
 RECURRENT = (
@@ -177,7 +180,11 @@ def test_json_of_network_views_matches_schemas(capsys: pytest.CaptureFixture[str
         assert run_document(capsys, "check", "check", cfg)["cfgs"][0]["network"] == shown["network"]
 
 
-def test_list_json_matches_schema_and_formats_agree(capsys: pytest.CaptureFixture[str]) -> None:
+def test_list_json_matches_schema_and_formats_agree(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shipped = load_shipped_networks()  # compiled once instead of by each command
+    monkeypatch.setattr("darkparse.cli.list.load_shipped_networks", lambda: shipped)
     networks = run_document(capsys, "list", "list")["networks"]
     assert sorted(network["name"] for network in networks) == sorted(find_shipped_cfgs())
     assert [row["name"] for row in csv.DictReader(io.StringIO(run(capsys, "list", "--format", "csv")[1]))] == [

@@ -21,6 +21,7 @@ Rewrite Run Sample Save Scale Select Set Shift Shorten Show Shrink Slice Sort Sp
 Sum Summarize Take Trace Train Transform Update Warn Wire Wrap Write Yield
 """
 """First words of function docstrings. Add a verb here if no other one fits."""
+KNOWN_VERBS = frozenset(VERBS.split())
 PROPERTIES = {"property", "cached_property"}
 
 
@@ -41,7 +42,7 @@ def find_wrong_starts(nodes: Iterable[ast.AST]) -> list[str]:
     wrong = []
     for function, docstring in iterate_docstrings(nodes):
         word = docstring.split()[0].strip(".,:;")
-        if (word in ("Return", "Returns")) if is_property(function) else (word not in VERBS.split()):
+        if (word in ("Return", "Returns")) if is_property(function) else (word not in KNOWN_VERBS):
             wrong.append(f"line {function.lineno}, {function.name}: {word}")
     return wrong
 

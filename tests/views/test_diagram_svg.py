@@ -21,14 +21,14 @@ from tests.views.svg import rows, texts
 
 @cache
 def _drawn(path: Path) -> tuple[Network, str, float]:
-    """Network, SVG, and the seconds that drawing it took."""
-    start = time.perf_counter()
+    """Return the network, its SVG, and the seconds of CPU time that drawing took."""
+    start = time.process_time()
     network = darkparse.compile(path)
-    return network, darkparse.draw(network).svg(), time.perf_counter() - start
+    return network, darkparse.draw(network).svg(), time.process_time() - start
 
 
 @pytest.mark.parametrize("path", CFGS)
-def test_draw_takes_under_3_seconds(path: Path) -> None:
+def test_draw_takes_under_3_seconds_of_cpu_time(path: Path) -> None:
     assert _drawn(path)[2] < 3
 
 
