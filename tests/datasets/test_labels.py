@@ -6,6 +6,7 @@ import json
 import re
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -158,3 +159,28 @@ def test_darknet_page_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     exec(denormalize, made := known | {"cfg": cfg, "weights": "c.weights"})
     assert not any("norm" in key for key in made["plain"].state_dict())
     assert torch.allclose(made["plain"].eval()(x)[0], darkparse.load(cfg, "c.weights")(x)[0], atol=1e-5)
+
+
+def test_save_voc_names_image_and_its_size(tmp_path: Path) -> None:
+    record = {"image": "shots/7.png", "width": 200, "height": 100, "detections": []}
+    save_labels(lambda: iter([record]), "voc", tmp_path)
+    (path,) = tmp_path.rglob("*.xml")
+    root = ElementTree.fromstring(path.read_text("utf-8"))
+    found = {name: root.findtext(name) for name in ("filename", "size/width", "size/height", "size/depth")}
+    assert found == {"filename": "7.png", "size/width": "200", "size/height": "100", "size/depth": "3"}
+
+
+@pytest.mark.parametrize(
+    ("drawing", "images", "names"),
+    [
+        ({}, ("a/b/1.png", "a/c/2.png"), ["b/1.txt", "c/2.txt"]),
+        ({}, ("a/b/1.png", "a/b/2.png"), ["1.txt", "2.txt"]),
+        ({"drawing": "x/y.png"}, ("a/b/1.png",), ["x/y.txt"]),
+    ],
+)
+def test_labels_lie_as_drawings_or_as_images_below_their_common_folder(
+    drawing: dict[str, str], images: tuple[str, ...], names: list[str], tmp_path: Path
+) -> None:
+    size = {"width": 200, "height": 100, "detections": []}
+    save_labels(lambda: iter([{"image": image} | size | drawing for image in images]), "yolo", tmp_path)
+    assert sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.txt")) == names

@@ -19,7 +19,7 @@ import darkparse
 from darkparse import Detector
 from darkparse.cli import main
 from darkparse.detect.engines import graph_engine, runtimes
-from darkparse.detect.engines.engine import ENGINES, FASTEST_FIRST, choose_engine
+from darkparse.detect.engines.engine import ENGINES, FASTEST_FIRST, choose_engine, has_gpu
 from darkparse.network.detection_settings import DetectionSettings
 from darkparse.onnx.context import EMITTERS
 from tests.conftest import DATA
@@ -342,3 +342,15 @@ def test_engine_dropped_in_another_thread_leaves_signals_working(engine: str, tm
     command = [sys.executable, "-c", DROP_IN_THREAD, *arguments]
     run = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (run.returncode, run.stdout) == (0, "True\n"), run.stderr
+
+
+@pytest.mark.parametrize("has_device", [False, True])
+@pytest.mark.parametrize("has_driver", [False, True])
+def test_gpu_is_known_by_its_driver(has_device: bool, has_driver: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    def load(_: str) -> None:
+        if not has_driver:
+            raise OSError
+
+    monkeypatch.setattr(Path, "exists", lambda _: has_device)
+    monkeypatch.setattr("ctypes.CDLL", load)
+    assert has_gpu() == (has_device or has_driver)

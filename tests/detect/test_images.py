@@ -16,7 +16,7 @@ from PIL import Image
 
 import darkparse
 from darkparse.detect import Detector
-from darkparse.detect.images import ORIENTATIONS, Pixels, as_image, open_image
+from darkparse.detect.images import ORIENTATIONS, Pixels, apply_orientation, as_image, open_image
 from darkparse.errors import DarkparseError, DarkparseWarning, ImageError
 from tests.conftest import DATA, SHARED
 from tests.detect.reference import TINY, picture, tiny_weights
@@ -277,3 +277,13 @@ def test_detect_channels_bgr_swaps_channels(
 def test_state_dict_script_runs_as_with_any_module() -> None:
     told = subprocess.run([sys.executable, CASES / "state_dict.py"], capture_output=True, text=True, check=True)
     assert told.stdout == "ok\n"
+
+
+def test_names_of_orientations_state_the_transform() -> None:
+    pixels = np.arange(18, dtype=np.uint8).reshape(2, 3, 3)
+    for number, name in ORIENTATIONS.items():
+        quarters = int(name.split()[2].removesuffix("°")) // 90 if name.startswith("rotated") else 0
+        expected = np.rot90(pixels, -quarters)
+        expected = expected[:, ::-1] if name.endswith("mirrored") else expected
+        np.testing.assert_array_equal(apply_orientation(pixels, number), expected, name)
+    assert list(ORIENTATIONS) == [*range(2, 9)]

@@ -3,6 +3,7 @@ or takes what looks unfit."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -180,3 +181,19 @@ def test_join_after_bin_output_restores_activation(behind: str, has_activation: 
     text = f"{NET}[convolutional]\nfilters=4\nxnor=1\nbin_output=1\nactivation=leaky\n{behind}"
     chain = darkparse.compile(text, dialect="alexeyab").nodes[0].modules
     assert [spec.name for spec in chain] == (["conv", "activation"] if has_activation else ["conv"])
+
+
+@pytest.mark.parametrize("place", ["cfgs/part", "cfgs", "work"])
+def test_file_of_an_option_is_found_beside_the_cfg_above_it_and_in_the_working_directory(
+    place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for folder in ("cfgs/part", "work", "elsewhere"):
+        (tmp_path / folder).mkdir(parents=True)
+    cfg = tmp_path / "cfgs" / "part" / "x.cfg"
+    cfg.write_text("[net]\ninputs=2\n[softmax]\ntree=x.tree\n")
+    monkeypatch.chdir(tmp_path / "work")
+    (tmp_path / "elsewhere" / "x.tree").write_text("a -1\nb -1\n")
+    codes = [[found.code for found in darkparse.compile(cfg).diagnostics]]
+    (tmp_path / place / "x.tree").write_text("a -1\nb -1\n")
+    codes.append([found.code for found in darkparse.compile(cfg).diagnostics])
+    assert codes == [["no-file"], []]

@@ -184,3 +184,11 @@ def test_batch_and_subdivisions_are_reported_once(net: str, codes: list[str]) ->
 def test_lint_of_invalid_stopbackward_has_no_findings(value: str) -> None:
     text = NET + f"decay={value}\n" + CONV.format(2, f"stopbackward={value}\n") + CONV.format(2, "")
     assert not lint(text, "frozen", "alexeyab")
+
+
+def test_kinds_that_darknet_never_updates_are_reported_for_its_fork() -> None:
+    text = f"{NET}{CONV.format(1, '')}[batchnorm]\n[connected]\noutput=2\n[softmax]\n"
+    never = "AlexeyAB/darknet never updates layers of this kind"
+    for dialect, lines in (("alexeyab", [12, 13]), ("pjreddie", [])):
+        found = lint_training(darkparse.compile(text, dialect=dialect))
+        assert [one.span.line for one in found if one.span and never in one.message] == lines

@@ -419,3 +419,23 @@ def test_trained_model_in_onnx_finds_dog_in_opencv(name: str, tmp_path: Path) ->
     dog = 11 if "voc" in name else 16
     threshold = 0.25  # of `darkparse detect`; Darknet itself finds 0.33, 0.65 and 0.93
     assert rows.reshape(-1, expected.shape[-1])[:, 4 + dog].max() > threshold
+
+
+def test_check_structure_of_value_that_is_produced_twice_raises(tmp_path: Path) -> None:
+    onnx, path = pytest.importorskip("onnx"), tmp_path / "x.onnx"
+    darkparse.to_onnx(initialized(darkparse.compile(SMALL)), path)
+    model = onnx.load(path)
+    model.graph.node.append(model.graph.node[0])
+    onnx.save(model, path)
+    with pytest.raises(darkparse.DarkparseError, match="is produced twice"):
+        check_structure(path)
+
+
+def test_to_onnx_deletes_file_that_fails_the_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise darkparse.DarkparseError("damaged")
+
+    monkeypatch.setattr("darkparse.onnx.write.check_structure", refuse)
+    with pytest.raises(darkparse.DarkparseError, match="damaged"):
+        darkparse.to_onnx(initialized(darkparse.compile(SMALL)), tmp_path / "x.onnx")
+    assert not list(tmp_path.iterdir())
