@@ -14,11 +14,12 @@ from darkparse.cli import main
 
 @dataclass(frozen=True)
 class Result:
-    """What a command printed, and its exit status."""
+    """What a command printed, and its exit status; `output` has both streams as a terminal shows them."""
 
     returncode: int
     stdout: str
     stderr: str
+    output: str
 
 
 def run_command(*arguments: str | Path) -> Result:
@@ -32,6 +33,6 @@ def run_command(*arguments: str | Path) -> Result:
         except SystemExit as stop:
             status = stop.code or 0
         sys.stdout.flush()
-        out, err = (stream.getvalue().decode().replace("\r\n", "\n") for stream in streams[:2])
+        out, err, both = (stream.getvalue().decode().replace("\r\n", "\n") for stream in streams)
     assert isinstance(status, int)
-    return Result(status, out, err)
+    return Result(status, out, err, both)

@@ -16,7 +16,7 @@ from darkparse.onnx.validate import read_metadata
 from tests.conftest import SHARED, needs_shared
 from tests.export.test_source import initialized
 from tests.export.test_targets import SMALL
-from tests.project.test_docs import blocks
+from tests.pages.blocks import find_blocks
 
 CLOSE = 0.01
 """Largest difference of a coordinate in pixels."""
@@ -24,7 +24,7 @@ CLOSE = 0.01
 
 def run_page(image: str) -> list[tuple[str, float, tuple[float, ...]]]:
     """Run the page's code in the working directory on another image."""
-    (code,) = (block for block in blocks("docs/tutorials/onnx.md") if "fill_input" in block)
+    (code,) = (block.text for block in find_blocks("docs/tutorials/onnx.md") if "fill_input" in block.text)
     assert code[: code.index("session =")].count("\n") <= 40, "the code that fills the input must stay short"
     variables: dict[str, Any] = {}
     exec(code.replace("shapes1.jpg", image), variables)

@@ -6,7 +6,6 @@ import re
 import subprocess
 import sys
 
-import darkparse
 from darkparse.syntax import find_shipped_cfgs
 from tests.conftest import ROOT
 
@@ -18,19 +17,8 @@ def test_findings_on_pages_match_codes() -> None:
     assert run.returncode == 0, "run python docs/findings.py"
 
 
-def test_readme_figures_are_true() -> None:
-    network = darkparse.compile("yolov3", size=416)
-    assert f"{network.cost.params}, {network.bflops:.2f}" in README
-    assert (
-        f"Shape(c={network.nodes[79].out_shape.c}, h={network.nodes[79].out_shape.h}, "
-        f"w={network.nodes[79].out_shape.w})" in README
-    )
+def test_readme_number_of_agreeing_networks_is_true() -> None:
     assert (ROOT / ".ci" / "agreeing-networks").read_text().strip() + " networks agree" in README
-
-
-def test_readme_links_exist() -> None:
-    for target in re.findall(r"\]\(([^)#:]+)\)", README):
-        assert (ROOT / target).is_file(), target
 
 
 def test_readme_commands_exist() -> None:
