@@ -36,6 +36,7 @@ class PageRunner:
     def run(self, block: Block) -> None:
         """Run a block; fail if it ends with an error, or prints something else than the page shows."""
         if block.language == "console":
+            assert block.text.startswith("$ "), f"{block.place}: a console block without a command"
             for command, shown in split_console(block.text):
                 printed, status = self._run_line(command)
                 assert not shown or self._is_printed(shown, printed, whole=True), _compare(

@@ -18,9 +18,11 @@ from tests.conftest import ROOT
 from tests.pages.blocks import PAGES
 from tests.project.source_files import FILES
 
-INSTALL_LINE = re.compile(r"pip install((?: (?:-c \S+|--index-url \S+|-e|'[^']+'|[a-z][\w.=<>,-]*(?:\[[\w,]+\])?))+)")
-OTHERS = {"litert-torch", "opencv-python-headless", "pandas", "supervision", "tensorboard", "torch"}
-"""Packages of other projects that an install line may name."""
+OPTION = r"-c \S+|--index-url \S+|-e|--no-deps"
+REQUIREMENT = r"'[^']+'|[a-z][\w.=<>,-]*(?:\[[\w,]+\])?|\.(?=[`\s])"
+INSTALL_LINE = re.compile(rf"pip install((?: (?:{OPTION}|{REQUIREMENT}))+)")
+OTHERS = {"litert-torch", "pandas", "supervision"}
+"""Packages that an install line may name though the wheel does not require them."""
 INSTALLED_EXTRAS = "detect,onnx,onnxruntime,evaluate"
 """Extras whose packages the tests require."""
 
@@ -32,7 +34,7 @@ def find_requirements(text: str) -> Iterator[Requirement]:
         for word in words:
             if word in ("-c", "--index-url"):
                 next(words)
-            elif word != "-e":
+            elif not word.startswith("-"):
                 yield Requirement(re.sub(r"^\.(?=\[|$)", "darkparse", word))
 
 
@@ -51,17 +53,18 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_install_lines_name_extras_of_the_wheel(wheel: Path) -> None:
     with ZipFile(wheel) as archive:
         (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
-        extras = Parser().parsestr(archive.read(name).decode()).get_all("Provides-Extra", [])
+        metadata = Parser().parsestr(archive.read(name).decode())
+    extras = {*metadata.get_all("Provides-Extra", []), "NAME"}  # where a page means any extra
+    required = {Requirement(line).name.lower() for line in metadata.get_all("Requires-Dist", [])}
     sources = [*(ROOT / page for page in PAGES), ROOT / "CONTRIBUTING.md", *FILES]
     requirements = {source: list(find_requirements(source.read_text("utf-8"))) for source in sources}
     assert sum(map(len, requirements.values())) > 30
     for source, found in requirements.items():
         for requirement in found:
-            known = requirement.name == "darkparse" or requirement.name in OTHERS
-            assert known, f"{source}: {requirement}"
-            assert requirement.extras <= set(extras), f"{source}: {requirement}"
+            assert requirement.name in {"darkparse", *required, *OTHERS}, f"{source}: {requirement}"
+            assert requirement.extras <= extras, f"{source}: {requirement}"
         for group in re.findall(r"darkparse\[([\w,]+)\]", source.read_text("utf-8")):
-            assert set(group.split(",")) <= set(extras), f"{source}: {group}"
+            assert set(group.split(",")) <= extras, f"{source}: {group}"
 
 
 @pytest.mark.slow
@@ -83,6 +86,7 @@ def test_wheel_resolves_with_extras(wheel: Path) -> None:
         ("hint: pip install 'darkparse[openvino]', then --engine auto", ["darkparse[openvino]"]),
         ("pip install torch==2.13.0 --index-url https://x.org/whl/cpu", ["torch==2.13.0"]),
         ("tflite/bin/pip install darkparse litert-torch", ["darkparse", "litert-torch"]),
+        ("`pip install --no-deps .` and `pip install lark click`", ["darkparse", "lark", "click"]),
         ("On Linux, pip installs the build", []),
     ],
 )

@@ -26,7 +26,7 @@ def find_anchors(path: Path) -> set[str]:
 def test_links_lead_to_files_and_headings(name: str) -> None:
     page = ROOT / name
     for link in find_links(page):
-        if ":" in link or link.startswith("reference/"):  # Sphinx makes the pages in docs/reference
+        if ":" in link or "reference/" in link:  # Sphinx makes what is in docs/reference
             continue
         target, _, anchor = link.partition("#")
         path = page.parent / target if target else page

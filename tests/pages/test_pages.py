@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import sys
 import tomllib
 from collections import Counter
 from collections.abc import Callable
@@ -16,7 +18,7 @@ import darkparse
 from tests.commands import run_command
 from tests.conftest import ROOT
 from tests.pages.blocks import EXECUTED, PAGES, find_blocks
-from tests.pages.conditions import CHECKOUT, EXEMPT, LONG, PACKAGES, SHORTER, is_listed, prepare, shorten
+from tests.pages.conditions import CHECKOUT, EXEMPT, LONG, PACKAGES, SHORTER, is_listed, shorten
 from tests.pages.execution import PageRunner
 
 WHOLE = sorted({page for page, _ in LONG} | set(SHORTER))
@@ -48,7 +50,7 @@ def test_page_blocks_run_in_order_and_print_what_page_shows(
     for name in CHECKOUT:
         (folder / name).symlink_to(ROOT / name)
     monkeypatch.chdir(folder)
-    prepare(page)
+    monkeypatch.setenv("PATH", str(Path(sys.executable).parent), prepend=os.pathsep)
     blocks = find_blocks(page)
     if any("cd darkparse-demo" in block.text for block in blocks):
         monkeypatch.chdir(tmp_path)
