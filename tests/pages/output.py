@@ -9,6 +9,7 @@ MASKS = (
     (r"\d[\d.,]* ?(bytes|B|[KMG]i?B)\b", "SIZE"),
     (r"(?<![\w.])(/[\w.+-]+)+/", "PATH/"),
     (r"\d(\.\d+)?e-\d+", "ROUNDING"),
+    (r"(?m)^note: using engine .*\n", ""),  # depends on what is installed
 )
 """What differs from machine to machine: the patterns, and the words that stand for them in a comparison."""
 
