@@ -98,8 +98,8 @@ def test_detect_with_exif_keeps_drawings_and_boxes_in_one_orientation(
     with Image.open(out / "a.png") as drawing:
         assert drawing.size == (20, picture(3).shape[1])
     assert not capsys.readouterr().err
-    common = ("--images", pictures, "--annotations", labels, "--rule", "darknet", "--dialect", "alexeyab", "--json")
-    common = (*common, "--engine", "torch")
+    files = ("--images", pictures, "--annotations", labels)
+    common = (*files, "--rule", "darknet", "--dialect", "alexeyab", "--json", "--engine", "torch")
     assert run("evaluate", *model, *common) == 0
     turned = capsys.readouterr()
     assert run("evaluate", *model, *common, "--exif", "off") == 0
