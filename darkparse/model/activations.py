@@ -99,11 +99,15 @@ class DarknetActivation(nn.Module):
         return self.name
 
 
+CHUNK_SIZE = 2**16
+"""Number of values per thread that Mish computes at a time, so that all steps of its formula run in the L2 cache."""
+
+
 class Mish(nn.Module):
     """Mish, x − 2x/((1+eˣ)²+1), computed as x / (1 + 1/(eˣ + e²ˣ/2)), for inference only.
 
-    This form takes a fraction of the time of torch's, has no cancellation, and is x where eˣ overflows. In half
-    precision and on GPUs, which compute Mish in one kernel, torch's function is used.
+    This form takes a fraction of the time of torch's, has no cancellation, and is x where eˣ overflows. Half precision
+    is computed in float32 and rounded once. On GPUs, which compute Mish in one kernel, torch's function is used.
     """
 
     def __init__(self, inplace: bool = False) -> None:
@@ -111,8 +115,21 @@ class Mish(nn.Module):
         self.inplace = inplace
 
     def forward(self, x: Tensor) -> Tensor:
-        if x.device.type != "cpu" or x.dtype not in (torch.float32, torch.float64):
+        is_traced = torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
+        if x.device.type != "cpu" or is_traced:
             return F.mish(x, self.inplace)
-        e = x.exp()
-        below = e.addcmul_(e, e, value=0.5).reciprocal_().add_(1)
-        return torch.div(x, below, out=x if self.inplace else below)
+        is_dense = x.is_contiguous() or x.is_contiguous(memory_format=torch.channels_last)
+        out = x if self.inplace and is_dense else x.clone()  # clones have no gaps
+        for values in out.as_strided((out.numel(),), (1,)).split(CHUNK_SIZE * torch.get_num_threads()):
+            _apply_mish(values)
+        return out
+
+
+def _apply_mish(values: Tensor) -> None:
+    """Replace values (n,) by their Mish."""
+    x = values.float() if values.element_size() < 4 else values
+    e = x.exp()
+    below = e.addcmul_(e, e, value=0.5).reciprocal_().add_(1)
+    torch.div(x, below, out=x)
+    if x is not values:
+        values.copy_(x)
