@@ -28,10 +28,11 @@ LONG = {("docs/export.md", "aoti")}
 
 SHORTER = {
     "docs/fine-tuning.md": (
-        ("--train 2000", "--train 40 --valid 6"),
+        ("--classes 3", "--classes 3 --train 40 --valid 6"),
         ("--map --log", "--workers 0 --batches 2 --map --log"),
         ("--resume --batches 10", "--resume --batches 3"),
-        ("mine_final.", "mine_last."),
+        ("--clear --log", "--clear --workers 0 --batches 2 --log"),
+        ("_final.", "_last."),
     ),
 }
 """Pages that run with less data, and the replacements in their commands; numbers in their output are not compared."""

@@ -68,6 +68,15 @@ def test_exempt_blocks_are_few_and_have_reasons() -> None:
     assert all(len(reason.split()) > 2 for reason in EXEMPT.values())
 
 
+@pytest.mark.parametrize("page", SHORTER)
+def test_replacements_of_shorter_page_apply(page: str) -> None:
+    blocks = [block for block in find_blocks(page) if block.language in EXECUTED and not is_listed(block, EXEMPT)]
+    commands = "".join(block.text for block in blocks)
+    assert [old for old, _ in SHORTER[page] if old not in commands] == []
+    lines = [line for block in blocks for line in shorten(block).text.splitlines() if "darkparse train" in line]
+    assert [line for line in lines if "--batches" not in line and "--dry-run" not in line] == []
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_page_data_blocks_are_valid(page: str) -> None:
     readers: dict[str, Callable[[str], object]] = {"json": json.loads, "toml": tomllib.loads, "yaml": yaml.safe_load}
