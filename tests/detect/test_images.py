@@ -179,6 +179,7 @@ def test_detect_image_of_90_megapixels_does_not_warn(model: tuple[str, str], tmp
     noise = np.random.RandomState(0).randint(0, 256, (950, 950, 3)).astype(np.uint8)
     Image.fromarray(noise).resize((9500, 9500), Image.Resampling.NEAREST).save(tmp_path / "a.jpg", quality=50)
     command = [sys.executable, "-W", "always", "-m", "darkparse", "detect", *model, str(tmp_path / "a.jpg")]
+    command += ["--engine", "torch"]  # the engine that is selected by default is printed
     told = subprocess.run(command, capture_output=True, text=True, check=True)
     assert told.stdout
     assert not told.stderr
