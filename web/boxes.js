@@ -27,13 +27,18 @@ async function run({ image }) {
   const feeds = { [session.inputNames[0]]: new ort.Tensor("float32", input, [1, facts.channels, height, width]) };
   const [output] = Object.values(await session.run(feeds));
   const values = /** @type {Float32Array} */ (output.data);
-  const boxes = facts.detects ? toBoxes(values, facts, scaled) : rank(values);
+  const boxes = facts.detects ? toBoxes(values, facts, scaled) : rank(values, facts);
   const named = boxes.map((one) => ({ ...one, name: facts.names[one.label] ?? `class ${one.label}` }));
   return { boxes: named, width: pixels.width, height: pixels.height, seconds: (performance.now() - start) / 1000 };
 }
 
-/** Return the best classes of a classifier. */
-function rank(scores) {
+/** Return the best classes of a classifier; those of a word tree are multiplied along it (postprocess.py, apply_tree). */
+function rank(values, { parents, leaves_only }) {
+  const scores = values.slice();
+  parents.forEach((parent, node) => {
+    if (parent >= 0) scores[node] *= scores[parent];
+  });
+  if (leaves_only) for (const parent of parents) if (parent >= 0) scores[parent] = 0;
   const order = [...scores.keys()].filter((index) => Number.isFinite(scores[index])).sort((a, b) => scores[b] - scores[a] || a - b);
   return order.slice(0, TOP).map((label) => ({ label, score: scores[label], box: null }));
 }

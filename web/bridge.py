@@ -6,8 +6,9 @@ It runs in Pyodide without torch and numpy, and does not refer to the browser, s
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import darkparse
 from darkparse.datasets.names import find_names
 from darkparse.diagnostics import Diagnostic, Source, Span
 from darkparse.errors import CfgError, DarkparseError
+from darkparse.layers.tree import read_tree
 from darkparse.network import Network
 from darkparse.network.compile_options import CompileOptions
 from darkparse.network.dynamic_axes import Heads
@@ -34,6 +36,7 @@ from darkparse.weights.buffer import open_source
 from darkparse.weights.fitting import compile_with_weights
 
 Values = dict[str, Any]
+OPEN_FILE = "Open or drop the file of this name (.tree, .map) here, too."
 METHODS: dict[str, Callable[..., Values]] = {}
 """Functions that the page may call, by name."""
 
@@ -47,7 +50,9 @@ def method(function: Callable[..., Values]) -> Callable[..., Values]:
 def call(name: str, arguments: str) -> str:
     """Call a method with keyword arguments in JSON; return JSON with the `result`, or with the text of an `error`."""
     try:
-        result = METHODS[name](**json.loads(arguments))
+        values = json.loads(arguments)
+        _use_files(values.pop("files", _files))
+        result = METHODS[name](**values)
     except DarkparseError as problem:
         return json.dumps({"error": str(problem)})
     except RecursionError:
@@ -55,11 +60,39 @@ def call(name: str, arguments: str) -> str:
     return json.dumps({"result": result})
 
 
+_files: dict[str, str] = {}
+"""Texts of the files that cfgs may name (`tree=`, `map=`), by name."""
+
+
+def _use_files(files: dict[str, str]) -> None:
+    """Let cfgs name these files; what was compiled with others is dropped."""
+    if files != _files:
+        _files.clear()
+        _files.update(files)
+        for cached in (_parse, _compile, _draw):
+            cached.cache_clear()
+
+
 # A view of a text follows its check, and comparisons need two networks.
 @lru_cache(maxsize=4)
 def _parse(name: str, text: str) -> Config:
-    # The path names the network. It does not exist, and there are no directories: a cfg from the web reads no file.
-    return parse(Source(name, text, Path("/cfg") / Path(name).name, folders=()))
+    # The path names the network and does not exist: a cfg from the web reads only files that were opened with it.
+    source = Source(name, text, Path("/cfg") / Path(name).name, folders=())
+    if not _files:
+        return parse(source)
+    folder = Path(tempfile.mkdtemp(prefix="files-"))
+    config = parse(replace(source, folders=(folder,)))
+    for option in (option for section in config.sections for option in section.options):
+        _write_file(folder, (option.text or "").strip())
+    return config
+
+
+def _write_file(folder: Path, name: str) -> None:
+    """Write an opened file where a cfg names it: in a directory such as `data`, too, but not outside of the folder."""
+    path = folder / name
+    if path.name in _files and path.resolve().is_relative_to(folder.resolve()):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(_files[path.name], "utf-8")
 
 
 @lru_cache(maxsize=4)
@@ -112,7 +145,7 @@ def _describe_finding(finding: Diagnostic) -> Values:
         "severity": finding.severity,
         "code": finding.code,
         "message": finding.message,
-        "notes": [note.message for note in finding.notes],
+        "notes": [*(note.message for note in finding.notes), *([OPEN_FILE] if finding.code == "no-file" else [])],
         "places": [_describe_place(span) for span in spans],
     }
 
@@ -281,7 +314,15 @@ def graph(
         "exif": network.dialect.applies_exif,
         "stays_in_letterbox": bool(heads_of) and bool(getattr(heads_of[0], "stays_in_letterbox", False)),
         "bflops": network.bflops,
+        "parents": () if network.heads else _list_parents(network),
+        "leaves_only": network.dialect.ranks_leaves_only,
     }
+
+
+def _list_parents(network: Network) -> tuple[int, ...]:
+    """Return the parent of each class in a classifier's word tree, or nothing if it has none."""
+    tree = getattr(network.nodes[network.outputs[0]].layer, "tree", None)
+    return () if tree is None else read_tree(tree).parents
 
 
 @cache

@@ -8,7 +8,7 @@ function parse(text) {
   const document_ = new DOMParser().parseFromString(text, "image/svg+xml");
   const svg = document_.documentElement;
   if (svg.localName !== "svg") throw new Error("the diagram is damaged");
-  return /** @type {SVGSVGElement} */ (document.importNode(svg, true));
+  return /** @type {SVGSVGElement} */ (/** @type {unknown} */ (document.importNode(svg, true)));
 }
 
 export class Diagram {

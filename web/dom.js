@@ -19,6 +19,9 @@ export function element(tag, attributes = {}, ...children) {
   return made;
 }
 
+/** Return the context that draws on a canvas. @param {HTMLCanvasElement} canvas */
+export const getContext = (canvas) => /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
+
 /**
  * Make a table with a heading for each column.
  * @param {string} caption
@@ -27,10 +30,10 @@ export function element(tag, attributes = {}, ...children) {
  * @param {(number: number) => string | null} [style]  Class of a row.
  */
 export function table(caption, heads, rows, style = () => null) {
-  return element("table", {},
+  return /** @type {HTMLTableElement} */ (element("table", {},
     element("caption", {}, caption),
     element("thead", {}, element("tr", {}, ...heads.map((head) => element("th", { scope: "col" }, head)))),
-    element("tbody", {}, ...rows.map((cells, number) => element("tr", { class: style(number) }, ...cells.map((cell) => element("td", {}, cell))))));
+    element("tbody", {}, ...rows.map((cells, number) => element("tr", { class: style(number) }, ...cells.map((cell) => element("td", {}, cell)))))));
 }
 
 /**

@@ -8,6 +8,7 @@ export class Editor {
   constructor(changed) {
     this.field = /** @type {HTMLTextAreaElement} */ (byId("text"));
     this.marks = byId("marks");
+    this.timer = 0;
     this.field.addEventListener("input", () => {
       this.mark([]);
       clearTimeout(this.timer);

@@ -16,24 +16,27 @@ export class Engine {
     this.report = report;
     this.number = 0;
     this.calls = new Map();
-    this.#start();
+    /** @type {Worker | null} */
+    this.worker = null;
+    this.ready = this.#start();
   }
 
   #start() {
-    this.ready = this.permitted.then(() => this.#load());
-    this.ready.then(() => this.report(""), () => {});
+    const ready = this.permitted.then(() => this.#load());
+    ready.then(() => this.report(""), () => {});
+    return ready;
   }
 
   #load() {
-    this.worker = new Worker("worker.js", { type: "module" });
+    const worker = this.worker = new Worker("worker.js", { type: "module" });
     return new Promise((resolve, reject) => {
-      this.worker.onmessage = ({ data }) => {
+      worker.onmessage = ({ data }) => {
         if (data.loading !== undefined) this.report(data.loading);
         else if (data.failed) reject(new Refused(data.failed));
         else if (data.ready) resolve(undefined);
         else this.finish(data);
       };
-      this.worker.onerror = (event) => reject(new Refused(`Python could not be started: ${event.message ?? "its worker failed"}`));
+      worker.onerror = (event) => reject(new Refused(`Python could not be started: ${event.message ?? "its worker failed"}`));
     });
   }
 
@@ -67,13 +70,13 @@ export class Engine {
       const allowed = file ? WEIGHTS_LIMIT : limit;
       const timer = setTimeout(() => this.#restart(reject, allowed), allowed);
       this.calls.set(id, { resolve, reject, timer });
-      this.worker.postMessage({ id, method, parameters, file });
+      this.worker?.postMessage({ id, method, parameters, file });
     });
   }
 
   #restart(reject, limit) {
-    this.worker.terminate();
+    this.worker?.terminate();
     reject(new Refused(`This took longer than ${limit / 1000} s and was stopped.`));
-    this.#start();
+    this.ready = this.#start();
   }
 }

@@ -16,11 +16,11 @@ const GRAY = 0.5;
  * @returns {Promise<Pixels>}
  */
 export async function decode(file, exif) {
-  const source = exif ? file : await removeExif(file);
-  const bitmap = await createImageBitmap(source, { colorSpaceConversion: "none", premultiplyAlpha: "none" });
+  const bitmap = await createImageBitmap(await orient(file, exif), { colorSpaceConversion: "none", premultiplyAlpha: "none" });
   const { width, height } = bitmap;
-  const context = new OffscreenCanvas(width, height).getContext("2d", { willReadFrequently: true });
+  const context = /** @type {OffscreenCanvasRenderingContext2D} */ (new OffscreenCanvas(width, height).getContext("2d", { willReadFrequently: true }));
   context.drawImage(bitmap, 0, 0);
+  /** @type {Pixels} */
   let { data } = context.getImageData(0, 0, width, height);
   // A canvas multiplies colors by alpha; Darknet ignores alpha.
   if (data.some((value, index) => index % 4 === 3 && value < 255)) data = readTexture(bitmap) ?? data;
@@ -44,7 +44,13 @@ function readTexture(bitmap) {
   return gl.getError() === gl.NO_ERROR ? data : null;
 }
 
-/** Remove what makes a browser rotate an image: the APP1 segments of a JPEG, the eXIf chunk of a PNG. @param {Blob} file */
+/** Return a file that browsers show in its EXIF orientation, or as it is stored. @param {Blob} file @param {boolean} exif */
+export const orient = async (file, exif) => (exif ? file : removeExif(file));
+
+/**
+ * Remove what makes a browser rotate an image: the APP1 segments of a JPEG, the eXIf chunk of a PNG; of a WebP the name of the chunk.
+ * @param {Blob} file
+ */
 async function removeExif(file) {
   const bytes = new Uint8Array(await file.arrayBuffer()), view = new DataView(bytes.buffer);
   const kept = [];
@@ -67,6 +73,12 @@ async function removeExif(file) {
       const end = at + 12 + view.getUint32(at);
       if (view.getUint32(at + 4) === 0x65584966) at = end;
       else keep(end);
+    }
+  } else if (view.byteLength > 12 && view.getUint32(0) === 0x52494646 && view.getUint32(8) === 0x57454250) {
+    for (let chunk = 12; chunk + 8 <= bytes.length;) {
+      const size = view.getUint32(chunk + 4, true);
+      if (view.getUint32(chunk) === 0x45584946) bytes.fill(0x20, chunk, chunk + 4);
+      chunk += 8 + size + (size % 2);
     }
   }
   keep(bytes.length);
@@ -129,7 +141,11 @@ function cropSquare({ data, width, height }) {
   return { data: cut, width: side, height: side };
 }
 
-/** Return height and width of the resized image, and where it lies in the input. @param {Facts} facts */
+/**
+ * Return height and width of the resized image, and where it lies in the input.
+ * @param {Pixels} image
+ * @param {Facts} facts
+ */
 function place({ width, height }, { size: [netHeight, netWidth], resize, crop_first }) {
   if (resize === "stretch" || (resize === "crop" && crop_first)) return { scaled: [netHeight, netWidth], top: 0, left: 0 };
   const byWidth = [Math.floor((height * netWidth) / width), netWidth], byHeight = [netHeight, Math.floor((width * netHeight) / height)];

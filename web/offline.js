@@ -36,3 +36,12 @@ export async function serviceWorker(report) {
   registration.active?.postMessage("claim");
   await controlled;
 }
+
+/** Store what images need for use offline: ONNX Runtime. */
+export async function storeRuntime() {
+  const { port1, port2 } = new MessageChannel();
+  const answer = new Promise((resolve) => { port1.onmessage = ({ data }) => resolve(data); });
+  navigator.serviceWorker.controller?.postMessage("store", [port2]);
+  const { error } = await answer;
+  if (error) throw new Error(`ONNX Runtime could not be loaded: ${error}`);
+}

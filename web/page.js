@@ -8,15 +8,20 @@ import * as views from "./views.js";
 import { weightsView } from "./weights.js";
 
 const MAX_CFG_BYTES = 8_000_000;
+/** @type {Record<"diagram" | "explanation" | "table" | "source" | "comparison" | "weights", [string, (context: any) => AsyncGenerator<Node[]>]>} */
 const VIEWS = {
   diagram: ["Diagram", views.diagram], explanation: ["Explanation", views.explanation], table: ["Table", views.layerTable],
   source: ["Source", views.source], comparison: ["Compare", views.comparison], weights: ["Weights and images", weightsView],
 };
-const networks = [.../** @type {HTMLSelectElement} */ (byId("networks")).options].map((option) => option.value).filter(Boolean);
+const networkList = /** @type {HTMLSelectElement} */ (byId("networks"));
+const networks = [...networkList.options].map((option) => option.value).filter(Boolean);
 
-/** @type {{ name: string, compiled: { name: string, text: string } | null, other: { name: string, text: string } | null,
- *   weights: File | null, names: string[] | null, images: File[], view: string }} */
-const state = { name: "", compiled: null, other: null, weights: null, names: null, images: [], view: "diagram" };
+/**
+ * What is open. `files` are those that a cfg may name (tree=, map=), by name.
+ * @type {{ name: string, compiled: views.Cfg | null, other: { name: string, text: string } | null, files: Record<string, string>,
+ *   weights: File | null, names: string[] | null, images: File[], view: keyof typeof VIEWS }}
+ */
+const state = { name: "", compiled: null, other: null, files: {}, weights: null, names: null, images: [], view: "diagram" };
 let generation = 0;
 const editor = new Editor(() => refresh());
 
@@ -31,7 +36,7 @@ const engine = new Engine(serviceWorker(report), (text) => byId("status").classL
 /** Check the text and draw the current view; a later call makes an earlier one stop. */
 async function refresh() {
   const number = ++generation, isCurrent = () => number === generation;
-  const cfg = { name: state.name || "pasted.cfg", text: editor.text };
+  const cfg = { name: state.name || "pasted.cfg", text: editor.text, files: state.files };
   // Control characters and marks of direction may make a name look like another one.
   byId("file-name").textContent = cfg.name.replace(/\p{C}/gu, "?");
   if (!cfg.text.trim()) return;
@@ -71,6 +76,7 @@ async function show(isCurrent = () => true) {
   }
 }
 
+/** @param {keyof typeof VIEWS} name */
 const showView = (name) => {
   state.view = name;
   show().catch(fail);
@@ -80,7 +86,7 @@ async function open(name, text) {
   Object.assign(state, { name, compiled: null });
   // Empty if the file is not that of a shipped network.
   const stem = name.replace(/\.cfg$/, "");
-  /** @type {HTMLSelectElement} */ (byId("networks")).value = networks.includes(stem) ? stem : "";
+  networkList.value = networks.includes(stem) ? stem : "";
   byId("panel").replaceChildren();
   editor.text = text;
   await refresh();
@@ -98,14 +104,18 @@ const chooseOther = async (name) => {
 /** Open files of any kind that the page reads. @param {Iterable<File>} files */
 async function take(files, isOther = false) {
   const images = [];
-  let hasWeights = false;
+  let hasWeights = false, hasSideFiles = false;
   for (const file of files) {
     const ending = file.name.toLowerCase().split(".").pop() ?? "";
     if (file.type.startsWith("image/")) images.push(file);
-    else if (ending === "names") state.names = (await file.text()).trimEnd().split(/\r?\n/);
+    else if (ending === "tree" || ending === "map") {
+      state.files = { ...state.files, [file.name]: await file.text() };
+      hasSideFiles = true;
+    } else if (ending === "names") state.names = (await file.text()).trimEnd().split(/\r?\n/);
     else if (ending === "cfg" || ending === "txt" || file.size < 1_000_000 && !["weights", "onnx", "pt", "npz", "h5", "safetensors"].includes(ending)) await takeCfg(file, isOther);
     else [state.weights, hasWeights] = [file, true];
   }
+  if (hasSideFiles) await refresh();
   if (hasWeights || images.length) {
     if (images.length) state.images = images;
     state.view = "weights";
@@ -133,17 +143,19 @@ function pick(isOther) {
 }
 
 function listen() {
-  byId("networks").addEventListener("change", ({ target }) => target.value && chooseNetwork(target.value).catch(fail));
+  networkList.addEventListener("change", () => networkList.value && chooseNetwork(networkList.value).catch(fail));
   byId("open").addEventListener("click", () => pick(false));
-  byId("files").addEventListener("change", ({ target }) => {
-    take([...target.files], picksOther).catch(fail);
-    target.value = "";
+  const files = /** @type {HTMLInputElement} */ (byId("files"));
+  files.addEventListener("change", () => {
+    take([...files.files ?? []], picksOther).catch(fail);
+    files.value = "";
   });
   byId("link").addEventListener("click", async () => {
     await navigator.clipboard.writeText(await makeLink(state.name || "pasted.cfg", editor.text));
     report("Link copied. It contains the whole text.");
   });
-  byId("theme").addEventListener("change", ({ target }) => { document.documentElement.dataset.theme = target.value; });
+  const theme = /** @type {HTMLSelectElement} */ (byId("theme"));
+  theme.addEventListener("change", () => { document.documentElement.dataset.theme = theme.value; });
   addEventListener("dragover", (event) => {
     event.preventDefault();
     document.body.classList.add("dropping");
@@ -153,12 +165,14 @@ function listen() {
     event.preventDefault();
     document.body.classList.remove("dropping");
     const isOther = state.view === "comparison" && byId("panel").contains(/** @type {Node} */ (event.target));
-    take([...event.dataTransfer.files], isOther).catch(fail);
+    take([...event.dataTransfer?.files ?? []], isOther).catch(fail);
   });
   addEventListener("paste", ({ clipboardData }) => clipboardData?.files.length && take([...clipboardData.files]).catch(fail));
   addEventListener("hashchange", () => follow().catch(fail));
-  byId("tabs").append(...Object.entries(VIEWS).map(([name, [title]]) =>
-    element("button", { type: "button", role: "tab", id: `tab-${name}`, "aria-controls": "panel", click: () => showView(name) }, title)));
+  for (const [name, [title]] of Object.entries(VIEWS)) {
+    const click = () => showView(/** @type {keyof typeof VIEWS} */ (name));
+    byId("tabs").append(element("button", { type: "button", role: "tab", id: `tab-${name}`, "aria-controls": "panel", click }, title));
+  }
   byId("tabs").addEventListener("keydown", (event) => {
     const tabs = [...byId("tabs").children], step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
     if (!step) return;
@@ -177,4 +191,4 @@ async function follow() {
 
 listen();
 showView(state.view);
-engine.ready.then(follow).then(() => editor.text && !state.compiled && refresh()).catch(fail);
+engine.ready.then(follow).then(() => (editor.text && !state.compiled ? refresh() : undefined)).catch(fail);

@@ -2,8 +2,7 @@
 // build.py writes the list of files with their hashes in front of this file:
 //
 //     const FILES = { "page.js": { hash: "sha256-…", size: 1234 }, … }, LATER = { … };
-/* global FILES, LATER, POLICY, VERSION */
-
+const worker = /** @type {ServiceWorkerGlobalScope} */ (/** @type {unknown} */ (self));
 const CACHE = `darkparse-${VERSION}`;
 const HEADERS = {
   "Content-Security-Policy": POLICY,
@@ -12,13 +11,14 @@ const HEADERS = {
 };
 const SCOPE = new URL("./", self.location.href);
 
-self.addEventListener("install", (event) => event.waitUntil(install()));
-self.addEventListener("activate", (event) => event.waitUntil(activate()));
-self.addEventListener("message", (event) => {
+worker.addEventListener("install", (event) => event.waitUntil(install()));
+worker.addEventListener("activate", (event) => event.waitUntil(activate()));
+worker.addEventListener("message", (event) => {
   // After a forced reload no service worker controls a page until it asks.
-  if (event.data === "claim") event.waitUntil(self.clients.claim());
+  if (event.data === "claim") event.waitUntil(worker.clients.claim());
+  if (event.data === "store") event.waitUntil(storeLater(event.ports[0]));
 });
-self.addEventListener("fetch", (event) => event.respondWith(respond(event.request)));
+worker.addEventListener("fetch", (event) => event.respondWith(respond(event.request)));
 
 async function install() {
   const cache = await caches.open(CACHE);
@@ -27,13 +27,24 @@ async function install() {
   await Promise.all(Object.keys(FILES).map(async (name) => {
     await store(cache, name, FILES[name].hash);
     loaded += FILES[name].size;
-    for (const client of await self.clients.matchAll({ includeUncontrolled: true })) client.postMessage({ loaded, total });
+    for (const client of await worker.clients.matchAll({ includeUncontrolled: true })) client.postMessage({ loaded, total });
   }));
 }
 
 async function activate() {
   for (const name of await caches.keys()) if (name.startsWith("darkparse-") && name !== CACHE) await caches.delete(name);
-  await self.clients.claim();
+  await worker.clients.claim();
+}
+
+/** Store what images need, and report when that is done. @param {MessagePort} port */
+async function storeLater(port) {
+  try {
+    const cache = await caches.open(CACHE);
+    await Promise.all(Object.keys(LATER).map((name) => find(cache, name)));
+    port.postMessage({});
+  } catch (problem) {
+    port.postMessage({ error: problem.message });
+  }
 }
 
 /** Load a file of this version, checked by its hash. */
@@ -48,11 +59,15 @@ async function respond(request) {
   const url = new URL(request.url);
   if (url.origin !== SCOPE.origin || request.method !== "GET") return Response.error();
   const name = url.pathname.startsWith(SCOPE.pathname) ? url.pathname.slice(SCOPE.pathname.length) || "index.html" : "";
-  const file = FILES[name] ?? LATER[name];
-  if (!file) return confine(await fetch(request));
-  const cache = await caches.open(CACHE), key = new URL(name, SCOPE);
-  if (!(await cache.match(key))) await store(cache, name, file.hash);
-  return confine(await cache.match(key));
+  if (!(name in FILES || name in LATER)) return confine(await fetch(request));
+  return confine(await find(await caches.open(CACHE), name));
+}
+
+/** Return a stored file, which is loaded if it is missing. */
+async function find(cache, name) {
+  const key = new URL(name, SCOPE);
+  if (!(await cache.match(key))) await store(cache, name, (FILES[name] ?? LATER[name]).hash);
+  return cache.match(key);
 }
 
 /** Add the policy to a response. */

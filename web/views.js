@@ -1,12 +1,12 @@
 // The views of a cfg: each asks the engine and returns the elements of a panel.
 import { Diagram } from "./diagram.js";
-import { element, save, table } from "./dom.js";
+import { element, getContext, save, table } from "./dom.js";
 
 /**
  * What a view works with.
- * @typedef {{ name: string, text: string }} Cfg
+ * @typedef {{ name: string, text: string, files: Record<string, string> }} Cfg
  * @typedef {{ engine: import("./engine.js").Engine, cfg: Cfg, showLine: (line: number) => void,
- *   other: Cfg | null, pickOther: () => void, networks: string[], chooseOther: (name: string) => void }} Context
+ *   other: { name: string, text: string } | null, pickOther: () => void, networks: string[], chooseOther: (name: string) => void }} Context
  */
 
 const button = (text, click) => element("button", { type: "button", click }, text);
@@ -17,7 +17,9 @@ const theme = () => document.documentElement.dataset.theme || (isDark() ? "dark"
 export async function* diagram({ engine, cfg, showLine }) {
   const report = element("aside", { id: "layer", "aria-live": "polite", "aria-label": "Layer" }, "Choose a layer to see what it does.");
   const place = element("div", { id: "layers" }, element("p", { class: "wait" }, "Drawing the layers …"));
-  let layers = null, rows = {};
+  /** @type {Diagram | null} */
+  let layers = null;
+  let rows = {};
   const choose = async (index) => {
     layers?.show(rows[index] ?? index);
     const facts = await engine.call("layer", { ...cfg, index });
@@ -32,7 +34,7 @@ export async function* diagram({ engine, cfg, showLine }) {
   overview.fitWidth(0.3, 1);
   const drawn = await engine.call("layers", cfg);
   rows = drawn.rows;
-  layers = new Diagram("Layers: one row per layer", drawn.svg, choose);
+  const made = layers = new Diagram("Layers: one row per layer", drawn.svg, choose);
   const download = async (form) => {
     const { file, text } = await engine.call("download", { ...cfg, form, theme: theme() });
     save(file, new Blob([text], { type: form === "svg" ? "image/svg+xml" : "text/html" }));
@@ -41,10 +43,10 @@ export async function* diagram({ engine, cfg, showLine }) {
     const { file, text } = await engine.call("download", { ...cfg, form: "svg", theme: theme() });
     save(file.replace(/svg$/, "png"), await rasterize(text));
   };
-  const tools = element("div", { class: "tools", role: "group", "aria-label": "Diagram" }, ...layers.tools(),
+  const tools = element("div", { class: "tools", role: "group", "aria-label": "Diagram" }, ...made.tools(),
     button("SVG", () => download("svg")), button("PNG", png), button("HTML", () => download("html")));
-  place.replaceChildren(tools, layers.element);
-  layers.fitWidth(0.75, 1);
+  place.replaceChildren(tools, made.element);
+  made.fitWidth(0.75, 1);
 }
 
 function describeLayer(facts, choose) {
@@ -72,7 +74,7 @@ async function rasterize(svg) {
   await image.decode();
   const scale = Math.min(2, 8192 / image.width, 8192 / image.height);
   const canvas = /** @type {HTMLCanvasElement} */ (element("canvas", { width: Math.ceil(image.width * scale), height: Math.ceil(image.height * scale) }));
-  canvas.getContext("2d").drawImage(image, 0, 0, canvas.width, canvas.height);
+  getContext(canvas).drawImage(image, 0, 0, canvas.width, canvas.height);
   URL.revokeObjectURL(url);
   return new Promise((resolve) => canvas.toBlob(resolve));
 }
@@ -88,7 +90,7 @@ export async function* explanation({ engine, cfg }) {
       ...notes.map((note) => element("tr", {}, element("td"), element("td", { colspan: 4, class: note.saves ? "saves" : "costs" }, note.text))),
     ]);
     const made = table(heading, ["layer", "kind", "height×width", "channels", "weights"], []);
-    made.querySelector("tbody").append(...body);
+    made.tBodies[0].append(...body);
     return made;
   });
   yield [...text, ...tables];
@@ -123,7 +125,8 @@ export async function* source({ engine, cfg }) {
 
 /** @param {Context} context */
 export async function* comparison({ engine, cfg, other, pickOther, networks, chooseOther }) {
-  const select = element("select", { change: ({ target }) => target.value && chooseOther(target.value) },
+  const change = ({ target }) => target.value && chooseOther(target.value);
+  const select = element("select", { change },
     element("option", { value: "" }, "choose …"), ...networks.map((name) => element("option", {}, name)));
   const tools = element("div", { class: "tools" }, element("label", {}, "Compare with ", select), button("Open another cfg …", pickOther));
   if (!other) {

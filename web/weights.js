@@ -1,5 +1,7 @@
 // View of weights and images: what a file holds or why it does not fit, ONNX files, and boxes.
-import { element, megabytes, save, table } from "./dom.js";
+import { element, getContext, megabytes, save, table } from "./dom.js";
+import { orient } from "./image.js";
+import { storeRuntime } from "./offline.js";
 import { inlineWeights } from "./onnx.js";
 
 const MAX_QUIET_BFLOPS = 20; // above, an image takes so long that the page asks first
@@ -55,9 +57,11 @@ export async function* weightsView(context) {
   const { engine, cfg, weights, names, images, pickFiles } = context;
   const tools = element("div", { class: "tools" }, button("Open weights and images …", pickFiles));
   if (!weights) {
+    tools.append(...offlineTools(context));
     yield [tools, element("p", {}, `Drop the .weights file of ${cfg.name} to see what it holds, to save it as ONNX, and to find objects in images.`)];
     return;
   }
+  storeRuntime().catch(() => {}); // without it, the first image reports the problem
   yield [tools, element("p", { class: "wait" }, `Reading ${weights.name}, ${megabytes(weights.size)} …`)];
   const report = await engine.call("weights", cfg, { file: weights });
   const verdict = element("pre", { class: `report ${report.fits ? "" : "error"}`, role: "region", "aria-label": "Report on the weights", tabindex: 0 }, report.message);
@@ -80,7 +84,7 @@ export async function* weightsView(context) {
     const runner = await getRunner(facts, cfg, weights, names);
     const shown = images.map((image) => element("figure", { class: "image" }, element("figcaption", {}, `${image.name} …`)));
     place.replaceChildren(...shown);
-    for (const [number, image] of images.entries()) await runImage(runner, image, shown[number]);
+    for (const [number, image] of images.entries()) await runImage(runner, image, facts.exif, shown[number]);
   };
   if (facts.bflops <= MAX_QUIET_BFLOPS) await start();
   else {
@@ -88,6 +92,22 @@ export async function* weightsView(context) {
     place.append(element("p", {}, `One image needs ${facts.bflops.toFixed(0)} BFLOPs, about ${seconds} s in the browser.`),
       button(`Run ${images.length === 1 ? "it" : `all ${images.length}`}`, () => start().catch((problem) => context.report(problem.message, true))));
   }
+}
+
+/** A button that makes images work offline before weights are opened. */
+function offlineTools({ report }) {
+  const state = element("span", { role: "status" });
+  const store = async () => {
+    state.textContent = "Loading …";
+    try {
+      await storeRuntime();
+      state.textContent = "Stored. Images work offline, too.";
+    } catch (problem) {
+      state.textContent = "";
+      report(problem.message, true);
+    }
+  };
+  return [button("Store what images need offline", store), state];
 }
 
 /** Buttons that save the network as ONNX. */
@@ -108,10 +128,11 @@ function exportTools({ engine, cfg, weights, names, report }) {
 }
 
 /** Run the network on an image and show what it finds. */
-async function runImage(runner, image, figure) {
+async function runImage(runner, image, exif, figure) {
   try {
     const { boxes, width, height, seconds } = await runner.call("run", { image });
-    const canvas = await draw(image, boxes, width, height);
+    const bitmap = await createImageBitmap(await orient(image, exif));
+    const canvas = draw(image.name, bitmap, boxes, width, height);
     const rows = boxes.map(({ name, score, box }) => [name, `${(100 * score).toFixed(1)}%`, box ? pixels(box, width, height) : ""]);
     const found = boxes.length ? table(`${boxes.length} found in ${seconds.toFixed(1)} s`, ["class", "score", "left, top, right, bottom"], rows)
       : element("p", {}, `Nothing found in ${seconds.toFixed(1)} s.`);
@@ -126,11 +147,11 @@ async function runImage(runner, image, figure) {
 const corners = ([x, y, w, h], width, height) => [(x - w / 2) * width, (y - h / 2) * height, (x + w / 2) * width, (y + h / 2) * height];
 const pixels = (box, width, height) => corners(box, width, height).map((value) => value.toFixed(0)).join(", ");
 
-async function draw(image, boxes, width, height) {
-  const label = `${image.name} with ${boxes.length} boxes`;
+function draw(name, bitmap, boxes, width, height) {
+  const label = `${name} with ${boxes.length} boxes`;
   const canvas = /** @type {HTMLCanvasElement} */ (element("canvas", { width, height, role: "img", "aria-label": label }));
-  const context = canvas.getContext("2d"), line = Math.max(2, Math.round(height * 0.006)), high = Math.max(14, height * 0.035);
-  context.drawImage(await createImageBitmap(image), 0, 0, width, height);
+  const context = getContext(canvas), line = Math.max(2, Math.round(height * 0.006)), high = Math.max(14, height * 0.035);
+  context.drawImage(bitmap, 0, 0, width, height);
   Object.assign(context, { lineWidth: line, font: `${Math.max(12, height * 0.03)}px Arial, sans-serif`, textBaseline: "bottom" });
   for (const { label: number, name, score, box } of boxes.filter((one) => one.box)) {
     const [left, top, right, bottom] = corners(box, width, height);

@@ -35,24 +35,25 @@ async function start() {
   return { FS: pyodide.FS, bridge: pyodide.pyimport("bridge") };
 }
 
-/** @type {File | null} */
+/** @type {{ file: File, path: string } | null} */
 let held = null;
-let path = "";
 
-/** Give Python a file. The bytes are not copied until Python reads them. */
+/** Give Python a file and return its path. The bytes are not copied until Python reads them. @param {File} file */
 async function hold(FS, file) {
-  if (held?.name === file.name && held.size === file.size && held.lastModified === file.lastModified) return;
+  const { name, size, lastModified } = held?.file ?? {};
+  if (held && name === file.name && size === file.size && lastModified === file.lastModified) return held.path;
   const bytes = new Uint8Array(await file.arrayBuffer());
-  for (const name of FS.readdir("/weights")) if (!name.startsWith(".")) FS.unlink(`/weights/${name}`);
-  [held, path] = [file, `/weights/${file.name.replace(/[\/\0]/g, "_")}`];
-  FS.writeFile(path, bytes, { canOwn: true });
+  for (const old of FS.readdir("/weights")) if (!old.startsWith(".")) FS.unlink(`/weights/${old}`);
+  held = { file, path: `/weights/${file.name.replace(/[\/\0]/g, "_")}` };
+  FS.writeFile(held.path, bytes, { canOwn: true });
+  return held.path;
 }
 
 onmessage = async ({ data: { id, method, parameters, file } }) => {
   try {
     const { FS, bridge } = await started;
-    if (file) await hold(FS, file);
-    const answer = JSON.parse(bridge.call(method, JSON.stringify(file ? { ...parameters, path } : parameters)));
+    const path = file ? { path: await hold(FS, file) } : {};
+    const answer = JSON.parse(bridge.call(method, JSON.stringify({ ...parameters, ...path })));
     if (answer.error !== undefined) return postMessage({ id, error: answer.error });
     const { result } = answer;
     if (method === "graph") {

@@ -110,4 +110,4 @@ class Opened:
 
 
 def _mime_type(path: Path) -> str:
-    return {".png": "image/png", ".jpg": "image/jpeg"}.get(path.suffix, "")
+    return {".png": "image/png", ".jpg": "image/jpeg", ".webp": "image/webp"}.get(path.suffix, "")

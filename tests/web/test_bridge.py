@@ -87,6 +87,23 @@ def test_cfg_of_page_reads_no_file(bridge: ModuleType, tmp_path: Path) -> None:
     assert "secret" not in bridge.call("check", json.dumps({"name": "x.cfg", "text": text})).replace(str(secret), "")
 
 
+def test_cfg_reads_opened_files_only_inside_their_folder(bridge: ModuleType, tmp_path: Path) -> None:
+    head = "[net]\nwidth=8\nheight=8\nchannels=3\n[convolutional]\nfilters=5\n[softmax]\ntree="
+    files = {"words.tree": (DATA / "kinds" / "words.tree").read_text("utf-8")}
+
+    def list_codes(name: str, files: dict[str, str]) -> set[str]:
+        found = call(bridge, "check", name="x.cfg", text=f"{head}{name}\n", files=files)["findings"]
+        assert all(one["notes"] == [bridge.OPEN_FILE] for one in found if one["code"] == "no-file")
+        return {one["code"] for one in found}
+
+    assert "no-file" in list_codes("data/words.tree", {})
+    assert "no-file" not in list_codes("data/words.tree", files)
+    for outside in (f"{tmp_path}/words.tree", "../words.tree", "../../../../../../../../tmp/words.tree", "other.tree"):
+        assert "no-file" in list_codes(outside, files)
+    assert list(tmp_path.iterdir()) == []
+    assert "no-file" in list_codes("data/words.tree", {})
+
+
 def test_weights_that_do_not_fit_report_causes(bridge: ModuleType, tmp_path: Path) -> None:
     text, path = (DATA / "weights" / "plain.cfg").read_text("utf-8"), tmp_path / "plain.weights"
     shutil.copyfile(DATA / "weights" / "plain.weights", path)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import struct
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,12 +15,13 @@ import numpy as np
 import pytest
 
 import darkparse
-from tests.conftest import ROOT
-from tests.web.site import Opened, needs_site
+from tests.conftest import DATA, ROOT
+from tests.web.site import SITE, Opened, needs_site, serve
 from tests.web.test_page import expect, type_text, wait
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+    from playwright.sync_api import Browser
 
 pytestmark = needs_site
 
@@ -112,13 +115,14 @@ def with_palette(image: Image, path: Path) -> None:
     image.quantize(64).save(path)
 
 
-def assert_boxes_equal(opened: Opened, number: int, expected: darkparse.Detections) -> None:
+def assert_boxes_equal(opened: Opened, number: int, expected: darkparse.Detections, tolerance: float = 1e-3) -> None:
     figure = opened.find("figure[data-boxes]").nth(number)
     boxes = json.loads(figure.get_attribute("data-boxes") or "")
     assert [box["name"] for box in boxes] == [detection.name for detection in expected]
     for box, detection in zip(boxes, expected, strict=True):
-        assert box["score"] == pytest.approx(detection.score, abs=1e-3)
-        assert box["box"] == pytest.approx(detection.box, abs=1e-3)
+        assert box["score"] == pytest.approx(detection.score, abs=tolerance)
+        assert box["box"] is None or box["box"] == pytest.approx(detection.box, abs=tolerance)
+        assert (box["box"] is None) == detection.is_whole
 
 
 WRITERS: tuple[Callable[[Image, Path], None], ...] = (
@@ -143,6 +147,85 @@ def test_boxes_equal_those_of_detect(opened: Opened, tmp_path: Path) -> None:
     assert all(results)
     for number, detections in enumerate(results):
         assert_boxes_equal(opened, number, detections)
+
+
+@pytest.mark.parametrize("applies_exif", [True, False])
+def test_rotated_images_are_read_as_the_fork_does(opened: Opened, tmp_path: Path, applies_exif: bool) -> None:
+    from PIL import Image as Images
+
+    text, data = FILES[0].read_text("utf-8"), FILES[1].read_bytes()
+    if not applies_exif:  # pjreddie's Darknet has neither these options and this header nor OpenCV's rotation
+        text = re.sub(r"^(iou_loss|iou_normalizer|scale_x_y)=.*\n", "", text, flags=re.MULTILINE)
+        data = struct.pack("<iiii", 0, 1, 0, 0) + data[20:]
+    cfg, weights = tmp_path / "rotated.cfg", tmp_path / "rotated.weights"
+    cfg.write_text(text, "utf-8")
+    weights.write_bytes(data)
+    assert darkparse.compile(cfg).dialect.applies_exif == applies_exif
+    exif = Images.Exif()
+    exif[274] = 6
+    # Chromium does not rotate WebP.
+    paths = [tmp_path / f"rotated.{ending}" for ending in ("png", "jpg", *(() if applies_exif else ("webp",)))]
+    with Images.open(SHAPES / "shapes1.jpg") as image:
+        turned = image.convert("RGB").transpose(Images.Transpose.ROTATE_90)
+        for path in paths:
+            turned.save(path, exif=exif, quality=100, lossless=True)
+    opened.drop(cfg)
+    wait(opened)
+    opened.drop(weights, *paths)
+    expect(opened.find("figure[data-boxes]")).to_have_count(len(paths))
+    warns = pytest.warns(darkparse.DarkparseWarning, match="was not applied")
+    with nullcontext() if applies_exif else warns:
+        results = darkparse.Detector.load(cfg, weights).detect(paths)
+    for number, (path, detections) in enumerate(zip(paths, results, strict=True)):
+        assert detections
+        assert_boxes_equal(opened, number, detections, 0.02 if path.suffix == ".jpg" else 1e-3)
+        size = opened.find("figure canvas").nth(number).evaluate("canvas => [canvas.width, canvas.height]")
+        assert tuple(size) == (image.size if applies_exif else turned.size)
+
+
+TREES = {
+    "region": "[convolutional]\nfilters=20\nactivation=linear\n"
+    "[region]\nanchors=1,1,2,2\nclasses=5\nnum=2\nsoftmax=1\ntree=data/words.tree\n",
+    "softmax": "[convolutional]\nfilters=5\nactivation=linear\n[avgpool]\n[softmax]\ntree=data/words.tree\n",
+}
+
+
+@pytest.mark.parametrize("head", TREES)
+def test_word_tree_that_is_dropped_is_used(opened: Opened, tmp_path: Path, head: str) -> None:
+    from PIL import Image as Images
+
+    cfg, weights, image = tmp_path / "tree.cfg", tmp_path / "tree.weights", tmp_path / "1.png"
+    cfg.write_text(f"[net]\nwidth=8\nheight=8\nchannels=3\n{TREES[head]}", "utf-8")
+    (tmp_path / "data").mkdir()
+    tree = Path(shutil.copy(DATA / "kinds" / "words.tree", tmp_path / "data"))
+    generator = np.random.default_rng(3)
+    floats = generator.normal(0, 2, darkparse.compile(cfg).stored_floats).astype("<f4")
+    weights.write_bytes(struct.pack("<iiiq", 0, 2, 5, 0) + floats.tobytes())
+    Images.fromarray(generator.integers(0, 256, (8, 8, 3), np.uint8)).save(image)
+    opened.drop(cfg)
+    expect(opened.find("#findings")).to_contain_text("Open or drop the file of this name")
+    opened.drop(tree)
+    expect(opened.find("#findings")).not_to_contain_text("no such file")
+    opened.drop(weights, image)
+    expect(opened.find("figure[data-boxes]")).to_have_count(1)
+    detections = darkparse.Detector.load(cfg, weights).detect(image)
+    assert {detection.name for detection in detections} <= {"animal", "thing", "cat", "dog", "cow"}
+    assert len(detections) > 3
+    assert_boxes_equal(opened, 0, detections)
+
+
+def test_images_work_offline_before_the_first_one(browser: Browser) -> None:
+    context = browser.new_context()
+    with serve(SITE) as server:
+        opened = Opened.open(context, server.url)
+        opened.drop(FILES[0])
+        wait(opened)
+        opened.find("#tab-weights").click()
+        opened.page.get_by_role("button", name="Store what images need offline").click()
+        expect(opened.find("#panel")).to_contain_text("Images work offline, too")
+    opened.drop(FILES[1], SHAPES / "shapes1.jpg")
+    expect(opened.find("figure[data-boxes]")).to_have_count(1)
+    context.close()
 
 
 @pytest.mark.skipif(not REAL.is_file(), reason="needs the reference models")

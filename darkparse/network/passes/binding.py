@@ -108,5 +108,7 @@ def _read_value(
 
 def _make_missing_file_warning(name: str, option: Option) -> Diagnostic:
     places = "the working directory, the directory of the cfg and its parent directory"
+    if option.source.folders is not None:
+        places = "only the directories that were given for this cfg"
     message = f"{truncate(name)}: no such file; darkparse searches {places}"
     return Diagnostic("warning", "no-file", message, option.span)
