@@ -146,7 +146,18 @@ def test_is_live_accepts_streams_and_cameras_only() -> None:
 @pytest.mark.slow
 def test_detect_live_prints_lines_until_sigint(served: str, tmp_path: Path) -> None:
     model = tiny_weights(tmp_path)
-    command = [sys.executable, "-m", "darkparse", "detect", *map(str, model), served, "--threshold", "0.1"]
+    command = [
+        sys.executable,
+        "-m",
+        "darkparse",
+        "detect",
+        *map(str, model),
+        served,
+        "--threshold",
+        "0.1",
+        "--engine",
+        "torch",
+    ]
     running = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=heed_ctrl_c
     )
