@@ -149,7 +149,10 @@ def test_prune_of_shipped_network_keeps_heads_and_writes_files(name: str, tmp_pa
 @needs_shared
 @pytest.mark.long
 @pytest.mark.parametrize("path", original_cfgs(), ids=lambda path: f"{path.parent.name}-{path.stem}")
-def test_prune_of_original_cfg_keeps_heads_and_writes_files(path: Path, tmp_path: Path) -> None:
+def test_prune_of_original_cfg_keeps_heads_and_writes_files(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(path.parents[1])  # a saved cfg names its word tree, which is below this directory
     network = compile_small(path)
     check_heads(network)
     check_files(network, tmp_path)
