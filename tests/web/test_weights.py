@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import shutil
 import struct
@@ -259,6 +260,6 @@ def test_large_network_states_time_and_waits(opened: Opened, tmp_path: Path) -> 
     type_text(opened, text)
     wait(opened)
     opened.drop(weights, image)
-    expect(opened.find("#images")).to_contain_text(f"about {round(network.bflops / 2 + 0.5)} s in the browser")
+    expect(opened.find("#images")).to_contain_text(f"about {math.ceil(network.bflops / 6)} s in the browser")
     expect(opened.page.get_by_role("button", name="Run it")).to_be_visible()
     assert len(opened.page.workers) == 1
