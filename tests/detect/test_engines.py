@@ -6,7 +6,10 @@ import json
 import re
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -354,3 +357,49 @@ def test_gpu_is_known_by_its_driver(has_device: bool, has_driver: bool, monkeypa
     monkeypatch.setattr(Path, "exists", lambda _: has_device)
     monkeypatch.setattr("ctypes.CDLL", load)
     assert has_gpu() == (has_device or has_driver)
+
+
+class FakeOpenVino:
+    """OpenVINO's core, graph and request in one, which counts the threads that are in a call at the same time."""
+
+    def __init__(self) -> None:
+        self.active, self.calls, self.most_in_first = 0, 0, 0
+        self._lock = threading.Lock()
+
+    def read_model(self, graph: object) -> FakeOpenVino:
+        return self
+
+    def compile_model(self, *arguments: object) -> FakeOpenVino:
+        return self
+
+    def create_infer_request(self) -> FakeOpenVino:
+        return self
+
+    def infer(self, feeds: dict[str, object], share_inputs: bool) -> dict[str, object]:
+        with self._lock:
+            self.active += 1
+            if self.calls == 0:
+                self.most_in_first = max(self.most_in_first, self.active)
+        time.sleep(0.05)
+        with self._lock:
+            self.active -= 1
+            self.calls += 1
+        return feeds
+
+
+def test_openvino_runs_first_inference_in_one_thread_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its module deadlocks if two threads use it for the first time at once."""
+    fake, count = FakeOpenVino(), 4
+    monkeypatch.setattr(runtimes, "_load_openvino_core", lambda: fake)
+    run = runtimes.RUNTIMES["openvino"](b"", count, 1, "float32")
+    barrier = threading.Barrier(count)
+
+    def infer(number: int) -> object:
+        barrier.wait()
+        return run({"x": np.full(1, number, np.float32)})[0]
+
+    with ThreadPoolExecutor(count) as pool:
+        results = list(pool.map(infer, range(count)))
+    assert [float(np.asarray(result)[0]) for result in results] == [0, 1, 2, 3]
+    assert fake.calls == count
+    assert fake.most_in_first == 1

@@ -7,7 +7,7 @@ import io
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +52,9 @@ def check_dtype(engine: str, dtype: str) -> None:
     """Raise DarkparseError if the processor has no instructions for a dtype, which OpenVINO would ignore."""
     if engine != "openvino" or dtype == "float32":
         return
-    if PRECISIONS[dtype][1] not in _load_openvino_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+    with _openvino_lock:
+        capabilities = _load_openvino_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    if PRECISIONS[dtype][1] not in capabilities:
         raise DarkparseError(
             f"engine openvino does not compute in {dtype} on this processor; expected float32\n"
             f"hint: use engine torch for {dtype}, which is slow on this processor"
@@ -66,6 +68,14 @@ def _make_onnxruntime(graph: GraphFile, workers: int, threads: int, dtype: str) 
     options.intra_op_num_threads = threads
     session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     return lambda feeds: session.run(None, dict(feeds))
+
+
+_openvino_lock = threading.Lock()
+"""Held while a graph is compiled and run for the first time.
+
+What OpenVINO's Python module initializes at its first use requires Python's global lock. If two threads do so at once,
+one waits for the initialization with the global lock, and the other for the global lock: forever (OpenVINO 2026.4).
+"""
 
 
 @functools.cache
@@ -82,21 +92,27 @@ def _load_openvino_core() -> Any:
 
 
 def _make_openvino(graph: GraphFile, workers: int, threads: int, dtype: str) -> Run:
-    core = _load_openvino_core()
     # Without a precision, OpenVINO uses bfloat16 on some processors.
     settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": PRECISIONS[dtype][0], "PERFORMANCE_HINT": "LATENCY"}
     if workers > 1:
         settings |= {"PERFORMANCE_HINT": "THROUGHPUT", "NUM_STREAMS": workers}
     if threads:
         settings["INFERENCE_NUM_THREADS"] = workers * threads
-    model = core.read_model(io.BytesIO(graph) if isinstance(graph, bytes) else graph)
-    compiled = core.compile_model(model, "CPU", settings)
+    with _openvino_lock:
+        core = _load_openvino_core()
+        model = core.read_model(io.BytesIO(graph) if isinstance(graph, bytes) else graph)
+        compiled = core.compile_model(model, "CPU", settings)
     thread_local = threading.local()
+    is_first = True
 
     def run(feeds: Mapping[str, Floats]) -> Sequence[Floats]:
-        if not hasattr(thread_local, "request"):
-            thread_local.request = compiled.create_infer_request()
-        return list(thread_local.request.infer(dict(feeds), share_inputs=True).values())
+        nonlocal is_first
+        with _openvino_lock if is_first else nullcontext():
+            if not hasattr(thread_local, "request"):
+                thread_local.request = compiled.create_infer_request()
+            outputs = list(thread_local.request.infer(dict(feeds), share_inputs=True).values())
+            is_first = False
+        return outputs
 
     return run
 
