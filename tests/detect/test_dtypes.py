@@ -17,10 +17,10 @@ from PIL import Image
 
 import darkparse
 from darkparse import Detection, Detector
-from darkparse.cli import main
 from darkparse.detect.engines import runtimes
 from darkparse.detect.engines.engine import DTYPES, choose_engine
 from darkparse.syntax.reader import locate_cfg
+from tests.commands import run_command
 from tests.detect.reference import IMAGES, MODELS, picture, tiny_weights
 
 TRAINED = ("MobileNetV2-YOLO-Fastest-voc", "yolo-fastest-1.1", "yolo-fastest-1.1-xl")
@@ -161,28 +161,22 @@ assert "torch" not in sys.modules
     assert run.stdout
 
 
-def run(*arguments: object) -> int:
-    try:
-        main([str(argument) for argument in arguments])
-    except SystemExit as stop:
-        return int(stop.code or 0)
-    return 0
-
-
-def test_commands_compute_in_dtype(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_commands_compute_in_dtype(tmp_path: Path) -> None:
     cfg, weights = tiny_weights(tmp_path)
     Image.fromarray(picture(0)).save(tmp_path / "a.png")
     lines: dict[str, Any] = {}
     for dtype in ("float32", "bfloat16"):
         options = ("--engine", "torch", "--dtype", dtype, "--threshold", "0.01", "--format", "jsonl")
-        assert run("detect", cfg, weights, tmp_path / "a.png", *options) == 0
-        lines[dtype] = capsys.readouterr().out
+        result = run_command("detect", cfg, weights, tmp_path / "a.png", *options)
+        assert result.returncode == 0
+        lines[dtype] = result.stdout
     assert lines["float32"] != lines["bfloat16"]
-    assert run("detect", cfg, weights, tmp_path / "a.png", "--engine", "onnxruntime", "--dtype", "bfloat16") == 2
-    assert "hint: use engine openvino or torch for bfloat16" in capsys.readouterr().err
+    result = run_command("detect", cfg, weights, tmp_path / "a.png", "--engine", "onnxruntime", "--dtype", "bfloat16")
+    assert result.returncode == 2
+    assert "hint: use engine openvino or torch for bfloat16" in result.stderr
 
 
-def test_compare_command_in_bfloat16_differs_by_rounding(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_compare_command_in_bfloat16_differs_by_rounding(tmp_path: Path) -> None:
     cfg, weights = tiny_weights(tmp_path)
     Image.fromarray(picture(0)).save(tmp_path / "a.png")
     model, detector = darkparse.load(cfg, weights), Detector.load(cfg, weights)
@@ -193,7 +187,8 @@ def test_compare_command_in_bfloat16_differs_by_rounding(tmp_path: Path, capsys:
         outputs: dict[str, Any] = {str(i): output.numpy() for i, output in enumerate(model.layer_outputs(values))}
     np.savez(tmp_path / "x.npz", **outputs)
     command = ("compare", cfg, weights, tmp_path / "a.png", "--against", tmp_path / "x.npz")
-    assert run(*command) == 0
-    assert run(*command, "--dtype", "bfloat16") == 1
-    assert run(*command, "--dtype", "bfloat16", "--tolerance", "0.2") == 0
-    assert "layers agree" in capsys.readouterr().out
+    assert run_command(*command).returncode == 0
+    assert run_command(*command, "--dtype", "bfloat16").returncode == 1
+    result = run_command(*command, "--dtype", "bfloat16", "--tolerance", "0.2")
+    assert result.returncode == 0
+    assert "layers agree" in result.stdout
