@@ -82,7 +82,7 @@ def _run_detector(console: Console, folder: Path) -> list[Path]:
     _print_step(console, "4. A detector with weights: darkparse detect shapes shapes.weights shapes1.jpg --out found")
     first, again = folder / "shapes.weights", folder / "again.weights"
     detector = darkparse.Detector.load("shapes", first)
-    console.print(f"loaded {first}: {sum(node.params for node in detector.network.nodes):,} parameters")
+    console.print(f"loaded {first}: {detector.network.cost.params:,} parameters")
     for image in (path for path in list(paths) if path.suffix == ".jpg"):
         detections = detector.detect(image)
         paths.append(image.with_name(f"{image.stem}-found.png"))

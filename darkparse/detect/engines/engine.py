@@ -123,7 +123,7 @@ def choose_engine(engine: str, *, device: object = None, dtype: str | None = Non
 
 
 def _supports(engine: str, dtype: str | None) -> bool:
-    return dtype is None or dtype in ENGINE_DTYPES.get(engine, DTYPES)
+    return dtype is None or dtype in ENGINE_DTYPES[engine]
 
 
 def _hint_at_engine(missing: str) -> str:

@@ -10,14 +10,12 @@ from darkparse.detect.engines.engine import Engine
 from darkparse.errors import DarkparseError
 
 if TYPE_CHECKING:
-    import torch
-
     from darkparse.model import Darknet
     from darkparse.weights import LoadedArrays, ReadOptions
 
 
-def as_engine(model: Darknet | Engine, *, fold: bool, use_class_map: bool, dtype: torch.dtype | None = None) -> Engine:
-    """Return an engine unchanged, and a module wrapped in an engine that computes in `dtype`.
+def as_engine(model: Darknet | Engine, *, fold: bool, use_class_map: bool) -> Engine:
+    """Return an engine unchanged, and a module wrapped in an engine.
 
     Raises:
         NoWeightsError: The module has no weights.
@@ -26,7 +24,7 @@ def as_engine(model: Darknet | Engine, *, fold: bool, use_class_map: bool, dtype
         return model
     from darkparse.detect.engines.torch_engine import TorchEngine
 
-    return TorchEngine(model, fold=fold, use_class_map=use_class_map, dtype=dtype)
+    return TorchEngine(model, fold=fold, use_class_map=use_class_map)
 
 
 def load_engine(
@@ -57,6 +55,7 @@ def load_engine(
     if name == "torch":
         import torch
 
+        from darkparse.detect.engines.torch_engine import TorchEngine
         from darkparse.model import load
         from darkparse.model.device import choose_device
 
@@ -64,7 +63,7 @@ def load_engine(
         # Without folding, the engine converts the module, because it keeps its last layers in float32.
         options = replace(options, device=choose_device(options.device), dtype=torch_dtype if fold else None)
         model = load(loaded.network, loaded, options, optimize=fold)
-        return as_engine(model, fold=fold, use_class_map=use_class_map, dtype=torch_dtype)
+        return TorchEngine(model, fold=fold, use_class_map=use_class_map, dtype=torch_dtype)
     from darkparse.detect.engines.graph_engine import GraphEngine
 
     try:
