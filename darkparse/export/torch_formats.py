@@ -7,6 +7,7 @@ import shutil
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -60,6 +61,13 @@ def _find_compiler_obstacle() -> str:
     return f"AOTInductor requires a C++ compiler in PATH; expected one of {', '.join(COMPILERS)}"
 
 
+def _save_compiled(program: torch.export.ExportedProgram, file: BinaryIO) -> None:
+    """Compile a program in memory and write it; torch 2.6 writes only to a buffer or to a path that ends in .pt2."""
+    package = BytesIO()
+    torch._inductor.aoti_compile_and_package(program, package_path=package)
+    file.write(package.getbuffer())
+
+
 PROGRAM = TorchFormat(
     produce=trace,
     save=torch.export.save,
@@ -72,7 +80,7 @@ TORCHSCRIPT = TorchFormat(
 )
 COMPILED = TorchFormat(
     produce=trace,
-    save=lambda program, file: torch._inductor.aoti_compile_and_package(program, package_path=file),
+    save=_save_compiled,
     load=lambda path: torch._inductor.aoti_load_package(str(path)),
     find_obstacle=_find_compiler_obstacle,
 )

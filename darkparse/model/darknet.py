@@ -133,8 +133,9 @@ class Darknet(NotebookRepr, nn.Module):
 
     @property
     def _is_empty(self) -> bool:
-        first = next(self.parameters(), None)
-        return first is not None and first.is_meta
+        for parameter in self.parameters():  # torch.compile of torch 2.6 cannot trace next() with a default
+            return parameter.is_meta
+        return False
 
     def _check_weights(self) -> None:
         if self._is_empty:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from inspect import signature
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
 MAX_BATCH = 4096
 MAX_SIDE = 512
 """Largest height and width of an exported input, in multiples of the network's stride."""
+
+# Without it newer versions of torch add guards that reject a height or width of one stride; older ones add none.
+_DEFERRED = "prefer_deferred_runtime_asserts_over_guards"
+_EXPORT_OPTIONS: dict[str, Any] = {_DEFERRED: True} if _DEFERRED in signature(torch.export.export).parameters else {}
 
 
 class ExportModule(nn.Module):
@@ -167,7 +172,7 @@ def trace(exported: ExportModule, network: Network, dynamic_axes: DynamicAxes) -
                 (make_example_input(network, batch),),
                 dynamic_shapes=make_dynamic_shapes(network, dynamic_axes),
                 strict=False,
-                prefer_deferred_runtime_asserts_over_guards=True,
+                **_EXPORT_OPTIONS,
             )
     except Exception as problem:
         axes = "batch, height and width" if dynamic_axes.size else "batch"
