@@ -13,12 +13,14 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
 
 import darkparse
+from darkparse.detect.batch import cluster
 from darkparse.detect.batch.cluster import MAX_TASKS, DetectionWorker, DetectorSpec, _get_images_per_task
 from darkparse.errors import ImageError
 from darkparse.network.detection_settings import DetectionSettings
@@ -211,6 +213,21 @@ def test_killed_worker_loses_and_repeats_no_image(images: Path, tmp_path: Path) 
     assert process.returncode == 1, error
     lines = read_lines(tmp_path / "out")
     assert len(lines) == len(set(lines)) == 118
+
+
+@pytest.mark.parametrize(("address", "has_hint"), [("10.0.0.1:6379", True), ("auto", False)])
+def test_connect_to_unreachable_address_hints_at_token(
+    address: str, has_hint: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(**options: object) -> None:
+        raise ConnectionError("Failed to connect to Ray cluster\nmore")
+
+    fake = SimpleNamespace(is_initialized=lambda: False, init=refuse)
+    monkeypatch.setattr(cluster, "_import_ray", lambda: fake)
+    with pytest.raises(darkparse.DarkparseError, match=f"--address {address}: Failed to connect") as caught:
+        cluster.connect(address, workers=1, cpus=0.5, gpus=None)
+    assert ("RAY_AUTH_MODE=token" in str(caught.value)) == has_hint
+    assert "more" not in str(caught.value)
 
 
 @needs_ray

@@ -32,6 +32,9 @@ DEFAULT_WORKERS = 2
 READING_CPUS = 0.25
 """CPUs of a task that reads images. Workers must leave this many free, or no task can read and Ray waits forever."""
 
+TOKEN_HINT = "hint: if the cluster uses tokens, set RAY_AUTH_MODE=token and copy its ~/.ray/auth_token to this machine"
+"""`ray start` requires the token of its user if there is one; Ray sends it without RAY_AUTH_MODE to `auto` only."""
+
 MAX_IMAGES_PER_TASK = 16
 """Maximum images per task; a worker decodes them in parallel. After Ctrl-C at most one task per worker is repeated."""
 MIN_TASKS_PER_WORKER = 4
@@ -114,7 +117,8 @@ def connect(address: str | None, *, workers: int, cpus: float, gpus: float | Non
         try:
             ray.init(address=address, log_to_driver=False, logging_level="warning")
         except (ConnectionError, ValueError, RuntimeError) as problem:
-            raise DarkparseError(f"--address {address}: {str(problem).splitlines()[0]}") from None
+            hint = "" if address in (None, "auto") else f"\n{TOKEN_HINT}"
+            raise DarkparseError(f"--address {address}: {str(problem).splitlines()[0]}{hint}") from None
     total = ray.cluster_resources()
     if gpus is None:
         gpus = 1.0 if total.get("GPU") else 0.0
