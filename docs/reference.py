@@ -31,7 +31,8 @@ def table(header: str, rows: Iterable[tuple[str, ...]]) -> str:
     """Return a Markdown table; the header's columns are separated by bars."""
     columns = header.split("|")
     escaped = [[cell.replace("|", r"\|").replace("\n", " ") for cell in row] for row in rows]
-    return "\n".join(f"| {' | '.join(row)} |" for row in (columns, ["---"] * len(columns), *escaped)) + "\n"
+    lines = (f"| {' | '.join(row)} |" for row in (columns, ["---"] * len(columns), *escaped))
+    return "\n".join(["{.terms}", *lines]) + "\n"
 
 
 def code(text: str) -> str:
@@ -203,8 +204,6 @@ DIAGRAMS: dict[str, tuple[str, dict[str, Any]]] = {
     "yolov4": ("yolov4", {"layers": range(11, 24)}),
     "yolov7": ("yolov7", {"layers": range(13, 28)}),
     "resnet50": ("resnet50", {"layers": range(14, 22)}),
-    "yolov3-page": ("yolov3", {"detail": "stages", "width": "17cm", "theme": "print"}),
-    "yolov3-block": ("yolov3", {"layers": range(5, 12), "theme": "print"}),
 }
 """Network and options of `darkparse.draw` by file name."""
 
@@ -219,7 +218,7 @@ def _list_facts(entry: ShippedNetwork) -> str:
         "FLOPs": f"{2 * network.cost.macs / 1e9:,.2f} billion",
         "reductions": entry.reductions,
     }
-    return table(f"|{entry.name}", facts.items())
+    return table("fact|value", facts.items())
 
 
 def write(folder: Path) -> None:

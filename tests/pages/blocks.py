@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -66,7 +67,12 @@ def _read_blocks(page: str) -> Iterator[Block]:
             indented = token.type == "code_block"
             language = "shell" if indented else (token.info.split() or [""])[0]
             line = token.map[0] + (1 if indented else 2)
-            yield Block(page, line, LANGUAGES.get(language, language), token.content)
+            text = token.content
+            if language == "{code-cell}":
+                text = re.sub(r"^:.*$", "", text, flags=re.MULTILINE)  # options of the cell
+                if re.match(r"\s*[!%]", text):  # commands to the notebook, such as `!darkparse demo` or `%cd …`
+                    language, text = "shell", re.sub(r"^[!%]", "", text, flags=re.MULTILINE)
+            yield Block(page, line, LANGUAGES.get(language, language), text)
 
 
 def find_links(path: Path) -> Iterator[str]:
