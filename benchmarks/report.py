@@ -81,13 +81,13 @@ MEMORY: Column = ("memory, MB", _number("memory", 1e-6, ".0f"))
 def columns(peak: float) -> dict[str, tuple[Column, ...]]:
     """Of the table of each kind of row."""
     share: Column = ("of the peak", lambda row: f"{row['flops'] / row['best'] / peak:.0%}")
-    each: Column = ("pictures/s", lambda row: f"{row['batch'] / row['best']:.1f}")
+    each: Column = ("images/s", lambda row: f"{row['batch'] / row['best']:.1f}")
     starts: list[Column] = [(f"{key}, s", _number(key, 1, ".2f")) for key in ("import", "load", "first", "whole")]
     return {
         "network": (*starts, *MS, each, share, MEMORY, ("apart", _number("apart", 1, ".0e"))),
         "growth": (*MS, each, share),
         "pictures": (
-            ("pictures/s, best", lambda row: f"{1 / row['best']:.1f}"),
+            ("images/s, best", lambda row: f"{1 / row['best']:.1f}"),
             ("median", lambda row: f"{1 / row['median']:.1f}"), ("objects", _number("objects", 1, "d")),
         ),
         "training": (*MS, MEMORY),

@@ -12,7 +12,7 @@ CODES: dict[str, str] = {
     "header": "A section header has no closing bracket, or text follows it; Darknet reads the whole line as the "
     "section name.",
     "line-ends": "Lines end in CR, as on old Macs, so Darknet reads the file as one line. Save it with LF line ends.",
-    "yaml": "The YAML of a network is malformed, has an unknown key or a value of the wrong type (docs/howto/yaml.md).",
+    "yaml": "The YAML of a network is malformed, has an unknown key or a value of the wrong type.",
     "unreadable": "The file cannot be read or is not text.",
     # Single options and sections.
     "encoding": "The file is UTF-16, which Darknet cannot read. Save it as UTF-8.",
