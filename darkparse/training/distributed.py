@@ -10,6 +10,7 @@ from torch import Tensor, distributed, nn
 
 from darkparse.model.darknet import Darknet
 from darkparse.training.buffers import snapshot_buffers
+from darkparse.training.memory_format import convert_images
 
 MIN_ROWS = 2
 """Images with which batch norm has a variance for maps of 1×1."""
@@ -24,7 +25,8 @@ class SelectedOutputs(nn.Module):
 
     def forward(self, x: Tensor) -> list[Tensor | None]:
         """Run the network on images (N, C, H, W)."""
-        return [out if index in self.layers else None for index, out in enumerate(self.model.layer_outputs(x))]
+        outputs = self.model.layer_outputs(convert_images(x))
+        return [out if index in self.layers else None for index, out in enumerate(outputs)]
 
 
 class Parallel:

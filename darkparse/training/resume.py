@@ -11,6 +11,7 @@ from darkparse.model.darknet import Darknet
 from darkparse.training.checkpoints import Checkpoints
 from darkparse.training.initialization import build_optimizer
 from darkparse.training.lr_schedule import Schedule
+from darkparse.training.memory_format import copy_like
 from darkparse.training.optimizers import DarknetOptimizer
 from darkparse.training.state import State, check_origin, check_state
 from darkparse.weights import Header
@@ -38,10 +39,14 @@ def restore(model: Darknet, checkpoints: Checkpoints) -> tuple[DarknetOptimizer,
     model.load_state_dict(state["model"])
     model.header = Header(**state["header"])
     # Tensors of a file may share memory, and these are updated in place, so they are cloned.
-    moments = {i: {key: value.clone() for key, value in entry.items()} for i, entry in state["optimizer"].items()}
+    parameters = [parameter for group in update.param_groups for parameter in group["params"]]
+    moments = {
+        i: {key: copy_like(value, parameters[i]) for key, value in entry.items()}
+        for i, entry in state["optimizer"].items()
+    }
     update.load_state_dict({"state": moments, "param_groups": update.state_dict()["param_groups"]})
     means = {model.get_parameter(name): mean for name, mean in state["averages"].items()}
-    update.averages = {parameter: mean.to(parameter, copy=True) for parameter, mean in means.items()}
+    update.averages = {parameter: copy_like(mean, parameter) for parameter, mean in means.items()}
     return update, schedule, state
 
 

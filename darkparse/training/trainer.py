@@ -32,6 +32,7 @@ from darkparse.training.head_summary import HeadMonitor, iterate_values, summari
 from darkparse.training.initialization import build_optimizer
 from darkparse.training.losses import Losses
 from darkparse.training.memory import MemoryEstimate, measure_memory, reserve_memory
+from darkparse.training.memory_format import convert_model
 from darkparse.training.precision import Precision, choose_dtype
 from darkparse.training.resume import restore
 from darkparse.training.state import State, digest_cfg
@@ -63,7 +64,8 @@ class Trainer:
         names: Class names, as the `.data` file lists them.
 
     Args:
-        model: A module with weights, in training mode; see `build_for_training`.
+        model: A module with weights, in training mode; see `build_for_training`. Its parameters are converted to
+            torch's channels-last format.
         files: The data set.
         seed: Random seed.
         workers: Number of processes that load images; 0 loads in this process.
@@ -98,7 +100,7 @@ class Trainer:
         out: Path | None = None,
         eval_loss: bool = False,
     ) -> None:
-        network = model.network
+        model, network = convert_model(model), model.network
         self.model, self.files, self.seed, self.workers = model, files, seed, workers
         self.net = bind_net_training(network)
         intervals = {key: number for key in INTERVALS if (number := files.number(key))}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 
 import darkparse
+from darkparse.training.distributed import SelectedOutputs
+from darkparse.training.memory_format import convert_model
 from darkparse.weights.layout import compute_layout
 from tests.conftest import DATA
 from tests.model.reference.parameters import network_input, sampled, write_weights
@@ -57,9 +59,15 @@ def arrays(model: darkparse.Darknet, *, of_gradients: bool = False) -> list[Vect
     return [state[e.name].flatten().double().numpy().copy() for e in compute_layout(model.network)]
 
 
-def differences(name: str, folder: Path) -> Iterator[tuple[str, float]]:
-    """Yield quantities with their largest difference, relative to the root mean square of the array."""
+def differences(name: str, folder: Path, *, channels_last: bool = False) -> Iterator[tuple[str, float]]:
+    """Yield quantities with their largest difference, relative to the root mean square of the array.
+
+    With `channels_last` the network runs as in `Trainer`.
+    """
     numbers, model = NUMBERS[name], prepared(name, folder)
+    run: Callable[[Tensor], list[Any]] = model.layer_outputs
+    if channels_last:
+        run = SelectedOutputs(convert_model(model), {i for head in numbers["heads"] for i in (head - 1, head)})
     losses = darkparse.training.losses.Losses(model)
     optimizer, schedule = darkparse.training.build_optimizer(model, seen=numbers["seen"])
     start, seen = arrays(model), numbers["seen"]
@@ -67,7 +75,7 @@ def differences(name: str, folder: Path) -> Iterator[tuple[str, float]]:
     for iteration in range(numbers["iterations"]):
         for part in range(parts):
             seen += batch
-            outputs = model.layer_outputs(batch_of(numbers, iteration * parts + part))
+            outputs = run(batch_of(numbers, iteration * parts + part))
             entries = [head for head in heads if head - 1 not in heads]
             for head in entries:
                 outputs[head - 1].retain_grad()

@@ -20,9 +20,10 @@ CHECK = SHARED / "golden-training" / "check.py"
 SCHEDULES: list[dict[str, Any]] = json.loads((TRAINING / "schedules.json").read_text())
 
 
+@pytest.mark.parametrize("channels_last", [False, True])
 @pytest.mark.parametrize("name", NUMBERS)
-def test_training_step_equals_darknet(name: str, tmp_path: Path) -> None:
-    errors = dict(differences(name, tmp_path))
+def test_training_step_equals_darknet(name: str, channels_last: bool, tmp_path: Path) -> None:
+    errors = dict(differences(name, tmp_path, channels_last=channels_last))
     assert len(errors) > 5
     assert {what: error for what, error in errors.items() if not error <= TOLERANCE} == {}
 

@@ -226,6 +226,27 @@ def test_state_with_overlapping_tensors_resumes_correctly(own: Path) -> None:
         assert torch.equal(one, other)
 
 
+def test_state_in_another_memory_format_resumes_in_channels_last(own: Path) -> None:
+    """States were written with contiguous values before; values and steps are those of a state in channels last."""
+    run = begin(own, "sgd", batches=2)
+    list(run)
+    state = torch.load(run.checkpoints.state, weights_only=True)
+    losses = [step.loss for step in begin(own, "sgd", resume=True, batches=2)]
+    for values in (state["model"], *state["optimizer"].values()):
+        values.update({key: value.contiguous() for key, value in values.items()})
+    torch.save(state, run.checkpoints.state)
+    resumed = begin(own, "sgd", resume=True, batches=2)
+    assert [step.loss for step in resumed] == losses
+    maps = [parameter for parameter in resumed.model.parameters() if parameter.dim() == 4]
+    assert all(is_channels_last(parameter) for parameter in maps)
+    assert all(is_channels_last(resumed.optimizer.state[parameter]["momentum_buffer"]) for parameter in maps)
+    assert not all(value.is_contiguous() for value in maps)
+
+
+def is_channels_last(x: torch.Tensor) -> bool:
+    return x.is_contiguous(memory_format=torch.channels_last)
+
+
 @pytest.mark.parametrize("net", NETS)
 def test_resumed_run_equals_uninterrupted_run(own: Path, net: str) -> None:
     whole = begin(own, net, batches=5)
