@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import io
+import os
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,6 +22,8 @@ GraphFile = bytes | Path
 """An ONNX file: its bytes or its path."""
 MAX_BYTES_IN_MEMORY = 8 << 20
 """Size of a graph's weights up to which a runtime gets the bytes of the file instead of a temporary file."""
+EXTERNAL_DATA_NAME = None if os.name == "nt" else "graph.data"
+"""Name of the temporary file for weights; None on Windows, which does not delete mapped files."""
 PRECISIONS = {"float32": ("f32", "FP32"), "bfloat16": ("bf16", "BF16"), "float16": ("f16", "FP16")}
 """OpenVINO's name of each dtype as a setting, and as a capability of the processor."""
 
@@ -29,7 +32,8 @@ PRECISIONS = {"float32": ("f32", "FP32"), "bfloat16": ("bf16", "BF16"), "float16
 def write_graph(model: OnnxModel) -> Iterator[GraphFile]:
     """Yield a graph for a runtime: its bytes, or the path of a temporary file if it is large.
 
-    A runtime that gets bytes copies them, so that all weights are in memory once more than if it reads a file.
+    A runtime that gets bytes copies them, so that all weights are in memory once more than if it reads a file. It maps
+    the weights if they are in an external data file, and keeps them mapped after the file is deleted.
     """
     with ExitStack() as stack:
         if model.nbytes > MAX_BYTES_IN_MEMORY:
@@ -38,8 +42,11 @@ def write_graph(model: OnnxModel) -> Iterator[GraphFile]:
                     tempfile.TemporaryDirectory(prefix="darkparse-", ignore_cleanup_errors=True)
                 )
                 path = Path(folder) / "graph.onnx"
+                if EXTERNAL_DATA_NAME is not None:
+                    with path.with_name(EXTERNAL_DATA_NAME).open("wb") as data:
+                        data.writelines(model.iter_data_chunks())
                 with path.open("wb") as file:
-                    file.writelines(model.iter_file_chunks())
+                    file.writelines(model.iter_file_chunks(EXTERNAL_DATA_NAME))
             except OSError:
                 stack.close()  # no directory for temporary files, or no space: memory will do
             else:
