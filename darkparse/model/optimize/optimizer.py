@@ -8,11 +8,11 @@ from itertools import chain
 import torch
 from torch import nn
 
-from darkparse.model.activations import Mish
 from darkparse.model.darknet import Darknet, check_dtype, require_weights
 from darkparse.model.optimize.fusion import fold, shallow_copy
 from darkparse.model.optimize.half_precision import HALF_DTYPES, convert_input, find_float32_layers
 from darkparse.model.optimize.packing import PackedConvolution, can_fuse, can_pack
+from darkparse.model.optimize.replacements import replace_modules
 from darkparse.network import Node
 
 
@@ -82,9 +82,7 @@ def make_optimized(
             fold(layer)
         is_float32 = node.index in float32_layers
         layer.to(torch.float32 if is_float32 else dtype)
-        for name, module in layer.named_children():
-            if type(module) is nn.Mish:
-                setattr(layer, name, Mish())
+        replace_modules(layer)
         if node.index in shared_owners or not _pack(node, layer, winograd):
             layer.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         if is_float32 and len(node.inputs) < 2:
