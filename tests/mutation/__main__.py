@@ -43,7 +43,7 @@ TESTS = {
 }
 """Folders of tests that meet the faults of a package, where it is not the one of its name alone."""
 SECONDS = 120
-"""Time limit for one fault and folder of tests; a fault that takes longer is noticed."""
+"""Processor time for one fault and folder of tests; a fault that takes longer, or five times as long, is noticed."""
 MAX_TESTS = 300
 """Tests of a folder that meet one fault."""
 
@@ -88,7 +88,8 @@ def _has_failure(fault: Fault, tests: list[str]) -> bool:
         return False
     child = os.fork()
     if not child:
-        signal.alarm(SECONDS)
+        signal.setitimer(signal.ITIMER_PROF, SECONDS)
+        signal.alarm(5 * SECONDS)
         hypothesis.settings.register_profile("mutation", phases=[hypothesis.Phase.explicit, hypothesis.Phase.generate])
         hypothesis.settings.load_profile("mutation")  # a failure is enough, without a search for a shorter one
         sys.meta_path.insert(0, Planter(fault))
@@ -107,6 +108,7 @@ def main(folders: tuple[Path, ...], seed: int, count: int, at_least: int) -> Non
     with (Path(__file__).parent / "equivalents.toml").open("rb") as file:
         equivalents = {(e["path"], e["text"], e["change"]) for e in tomllib.load(file).get("fault", [])}
     sys.dont_write_bytecode = False  # the processes that are forked read what the first one has compiled
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # small inputs: threads would wait for each other
     lines = TestLines()
     for library in ("torch", "onnxruntime"):  # once, not in each process that is forked
         with suppress(ModuleNotFoundError):

@@ -9,14 +9,15 @@ import os
 import pkgutil
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import Any, cast
 
 import click
 import pytest
+from filelock import FileLock
 
 from tests.conftest import ROOT
 from tests.mutation.faults import Fault
@@ -56,16 +57,18 @@ class TestLines:
     __test__ = False
 
     def __init__(self) -> None:
-        self.package = _hash_files(ROOT / "darkparse")
+        self.package = _hash_files((ROOT / "darkparse").rglob("*.py"))
         self.folders: dict[str, tuple[Any, dict[str, float]]] = {}
 
     def find_tests(self, fault: Fault, folder: str) -> list[str]:
         """Return the tests of a fault's line, or of its file if it runs on import; the fastest of each kind first."""
-        data, seconds = self._read(folder)
+        if folder not in self.folders:
+            self.folders[folder] = self._measure(folder)
+        data, seconds = self.folders[folder]
         contexts = data.contexts_by_lineno(str(ROOT / fault.path))
         first, last = fault.lines
-        of_line = {test for line in range(first, last + 1) for test in contexts.get(line, ()) if test}
-        of_file = {test for tests in contexts.values() for test in tests if test}
+        of_line = {test for line in range(first, last + 1) for test in contexts.get(line, ())} & seconds.keys()
+        of_file = {test for tests in contexts.values() for test in tests} & seconds.keys()
         order, seen = [], Counter[str]()
         for test in sorted(of_line or of_file, key=lambda test: seconds[test]):
             function = test.partition("[")[0]
@@ -73,22 +76,37 @@ class TestLines:
             seen[function] += 1
         return [test for _, _, test in sorted(order)]
 
-    def _read(self, folder: str) -> tuple[Any, dict[str, float]]:
-        if folder not in self.folders:
-            from coverage import CoverageData
+    def _measure(self, folder: str) -> tuple[Any, dict[str, float]]:
+        """Return the lines and seconds of the tests of a folder; run the test files that changed since the last time.
 
-            path = STORE / f"{folder}-{self.package}-{_hash_files(ROOT / 'tests' / folder)}.coverage"
-            if not path.with_suffix(".json").exists():
-                _measure_in_child(folder, path)
-            data = CoverageData(str(path))
-            data.read()
-            self.folders[folder] = data, json.loads(path.with_suffix(".json").read_text("utf-8"))
-        return self.folders[folder]
+        The package's source and the modules that the tests share belong to the name of the file: they affect all tests.
+        """
+        from coverage import CoverageData
+
+        files = sorted((ROOT / "tests" / folder).rglob("*.py"))
+        tests = [file for file in files if file.name.startswith("test_")]
+        hashes = {str(test.relative_to(ROOT)): _hash_files([test]) for test in tests}
+        path = STORE / f"{folder}-{self.package}-{_hash_files(set(files) - set(tests))}.json"
+        STORE.mkdir(exist_ok=True)
+        with FileLock(STORE / f"{folder}.lock"):  # another run may measure the same folder
+            measured = json.loads(path.read_text("utf-8")) if path.exists() else {}
+            stale = [test for test in hashes if hashes[test] != measured.get(test, {}).get("hash")]
+            if stale:
+                for old in set(STORE.glob(f"{folder}-*")) - {path, path.with_suffix(".coverage")}:
+                    old.unlink()
+                seconds = _run_in_child(stale, path.with_suffix(".coverage"))
+                for test in stale:
+                    of_file = {name: time for name, time in seconds.items() if name.partition("::")[0] == test}
+                    measured[test] = {"hash": hashes[test], "seconds": of_file}
+                path.write_text(json.dumps(measured), "utf-8")
+        data = CoverageData(str(path.with_suffix(".coverage")))
+        data.read()
+        return data, {name: time for test in hashes for name, time in measured[test]["seconds"].items()}
 
 
-def _hash_files(folder: Path) -> str:
-    """Return a short hash of the source files in a folder."""
-    return hashlib.sha256(b"".join(path.read_bytes() for path in sorted(folder.rglob("*.py")))).hexdigest()[:12]
+def _hash_files(files: Iterable[Path]) -> str:
+    """Return a short hash of the contents of files."""
+    return hashlib.sha256(b"".join(path.read_bytes() for path in sorted(files))).hexdigest()[:12]
 
 
 def run_tests(arguments: list[str], plugin: object) -> int:
@@ -99,12 +117,13 @@ def run_tests(arguments: list[str], plugin: object) -> int:
         return int(pytest.main([*common, *warning, *arguments], [plugin]))
 
 
-def _measure_in_child(folder: str, path: Path) -> None:
-    """Measure in a forked process, so that this one has not imported the package when a fault is planted."""
-    click.echo(f"measuring which lines tests/{folder} runs", err=True)
-    STORE.mkdir(exist_ok=True)
-    for old in STORE.glob(f"{folder}-*"):
-        old.unlink()
+def _run_in_child(tests: list[str], path: Path) -> dict[str, float]:
+    """Add the lines of test files to a coverage file; return the seconds of each test.
+
+    They run in a forked process, so that this one has not imported the package when a fault is planted.
+    """
+    click.echo(f"measuring which lines {len(tests)} files of {Path(tests[0]).parent} run", err=True)
+    times = path.with_suffix(".times")
     child = os.fork()
     if not child:
         for module in pkgutil.walk_packages([str(ROOT / "darkparse")], "darkparse.", onerror=lambda _: None):
@@ -112,15 +131,16 @@ def _measure_in_child(folder: str, path: Path) -> None:
                 with suppress(ImportError):  # what runs on import belongs to no test
                     importlib.import_module(module.name)
         recorder = Recorder(path)
+        recorder.coverage.load()
         recorder.coverage.start()
-        status = run_tests(["-m", "fast", f"tests/{folder}"], recorder)
+        status = run_tests(["-m", "fast", *tests], recorder)
         recorder.coverage.stop()
         recorder.coverage.save()
-        if not status:
-            path.with_suffix(".json").write_text(json.dumps(recorder.seconds), "utf-8")
-        os._exit(status)
+        times.write_text(json.dumps(recorder.seconds), "utf-8")
+        os._exit(0 if status == pytest.ExitCode.NO_TESTS_COLLECTED else status)
     if os.waitpid(child, 0)[1]:
-        raise click.ClickException(f"the fast tests of tests/{folder} fail without any fault")
+        raise click.ClickException(f"fast tests of {Path(tests[0]).parent} fail without any fault")
+    return cast("dict[str, float]", json.loads(times.read_text("utf-8")))
 
 
 def _own_values(module: Any) -> list[Any]:
