@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import pickle
 import signal
@@ -10,21 +11,33 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
 import darkparse
+from darkparse.datasets.sources import InputFile
 from darkparse.detect.batch import cluster
-from darkparse.detect.batch.cluster import MAX_TASKS, DetectionWorker, DetectorSpec, _get_images_per_task
+from darkparse.detect.batch.cluster import (
+    MAX_TASKS,
+    Cluster,
+    DetectionWorker,
+    DetectorSpec,
+    _get_images_per_task,
+    connect,
+    process_on_cluster,
+)
+from darkparse.detect.batch.journal import Journal
 from darkparse.errors import ImageError
 from darkparse.network.detection_settings import DetectionSettings
 from darkparse.syntax.reader import locate_cfg
+from darkparse.weights import ReadOptions
 from tests.conftest import DATA
 
 SHAPES = locate_cfg("shapes").with_suffix("")
@@ -156,6 +169,116 @@ def test_images_per_task_keeps_every_worker_busy(count: int, workers: int, batch
     assert -(-count // size) <= MAX_TASKS
     if batch != 64:
         assert -(-count // size) >= min(count, workers)
+
+
+class LocalRay:
+    """Runs tasks one after the other in this process; `data` and `exceptions` are Ray's modules of these names."""
+
+    RayError = RuntimeError
+
+    def __init__(self, resources: dict[str, float]) -> None:
+        self.data = self.exceptions = self
+        self.resources = resources
+        self.options: dict[str, Any] = {}
+        self.rows: list[dict[str, Any]] = []
+
+    def is_initialized(self) -> bool:
+        return True
+
+    def cluster_resources(self) -> dict[str, float]:
+        return self.resources
+
+    def ActorPoolStrategy(self, size: int) -> int:  # noqa: N802 - Ray's name
+        return size
+
+    def from_items(self, rows: list[dict[str, Any]], override_num_blocks: int) -> LocalRay:
+        self.rows, self.options["blocks"] = rows, override_num_blocks
+        return self
+
+    def map(self, read: Callable[[dict[str, Any]], dict[str, Any]], num_cpus: float) -> LocalRay:
+        self.rows = [read(row) for row in self.rows]
+        return self
+
+    def map_batches(self, worker: Any, fn_constructor_args: Any, batch_size: int, **options: Any) -> LocalRay:
+        self.options |= options
+        run, rows = worker(*fn_constructor_args), self.rows
+        parts = [rows[start : start + batch_size] for start in range(0, len(rows), batch_size)]
+        tables = [run({key: np.array([row[key] for row in part], object) for key in part[0]}) for part in parts]
+        self.rows = [
+            dict(zip(table, row, strict=True)) for table in tables for row in zip(*table.values(), strict=True)
+        ]
+        return self
+
+    def iter_rows(self) -> Iterator[dict[str, Any]]:
+        yield from self.rows[::-1]  # tasks may end in any order
+
+
+@pytest.fixture
+def ray(monkeypatch: pytest.MonkeyPatch) -> LocalRay:
+    local = LocalRay({"CPU": 4.0, "GPU": 1.0})
+    monkeypatch.setattr(cluster, "_import_ray", lambda: local)
+    return local
+
+
+def test_cluster_run_writes_each_result_once_and_skips_finished_images(ray: LocalRay, tmp_path: Path) -> None:
+    save_images(tmp_path / "images", 9)
+    (tmp_path / "images" / "003.jpg").write_bytes(b"damaged")
+    sources = [InputFile(path, path.parent) for path in sorted((tmp_path / "images").iterdir())]
+    detector, settings = DetectorSpec(MODEL[0], str(MODEL[1])), DetectionSettings(threshold=0.1)
+    workers = Cluster(2, 1.5, 0.0)
+    for expected in (9, 1):  # the damaged image is tried again
+        with Journal(tmp_path, {"relative_to": str(tmp_path)}, resume=True) as journal:
+            results = list(process_on_cluster(workers, detector, sources, settings, journal=journal))
+            assert len(results) == expected
+        records = [json.loads(line) for line in read_lines(tmp_path)]
+        assert sorted(record["image"] for record in records) == sorted(s.name for s in sources if "003" not in s.name)
+    assert isinstance(results[0].result, ImageError)
+    assert ray.options == {"blocks": 1, "compute": 2, "num_cpus": 1.5, "num_gpus": 0.0}
+    alone = darkparse.Detector.load(*MODEL, engine="torch")
+    by_name = {record["image"]: record["detections"] for record in records}
+    assert by_name[sources[0].name] == alone.detect(sources[0].path, settings).to_dict()["detections"]
+
+
+@pytest.mark.parametrize(
+    ("workers", "cpus", "gpus", "fits"),
+    [
+        (3, 1.25, 0.0, True),  # 3.75 of 4 CPUs: one quarter is left to read images
+        (3, 1.26, 0.0, False),
+        (1, 1.0, None, True),
+        (2, 1.0, None, False),  # one GPU each, as the cluster has one
+        (2, 1.0, 0.5, True),
+        (3, 1.0, 0.5, False),
+        (50, 0.0, 0.0, True),
+    ],
+)
+def test_connect_checks_room_for_workers(
+    ray: LocalRay, workers: int, cpus: float, gpus: float | None, fits: bool
+) -> None:
+    if fits:
+        assert connect(None, workers=workers, cpus=cpus, gpus=gpus) == Cluster(
+            workers, cpus, 1.0 if gpus is None else gpus
+        )
+        return
+    with pytest.raises(darkparse.DarkparseError, match=rf"{workers} workers .* expected at most {workers - 1} workers"):
+        connect(None, workers=workers, cpus=cpus, gpus=gpus)
+
+
+def test_connect_without_gpus_in_the_cluster_uses_none(ray: LocalRay) -> None:
+    ray.resources = {"CPU": 4.0}
+    assert connect(None, workers=2, cpus=1.0, gpus=None).gpus == 0
+
+
+@pytest.mark.parametrize(("gpus", "device"), [(0.0, "cpu"), (1.0, "cuda")])
+def test_detector_of_worker_is_independent_of_its_directory(
+    gpus: float, device: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "x.cfg").touch()
+    spec = DetectorSpec("x.cfg", "x.weights").localize(Cluster(1, 1.0, gpus))
+    assert (spec.cfg, spec.weights, spec.options.device) == (str(tmp_path / "x.cfg"), "x.weights", device)
+    assert DetectorSpec("shapes", "x").localize(Cluster(1, 1.0, gpus)).cfg == "shapes"
+    chosen = DetectorSpec("shapes", "x", ReadOptions(device="cpu")).localize(Cluster(1, 1.0, gpus))
+    assert chosen.options.device == "cpu"
 
 
 @needs_ray

@@ -44,8 +44,8 @@ TESTS = {
 """Folders of tests that meet the faults of a package, where it is not the one of its name alone."""
 SECONDS = 120
 """Processor time for one fault and folder of tests; a fault that takes longer, or five times as long, is noticed."""
-MAX_TESTS = 300
-"""Tests of a folder that meet one fault."""
+SECONDS_OF_TESTS = 15
+"""Time of the tests of a folder that meet one fault, as measured without it."""
 
 
 class Planter(MetaPathFinder):
@@ -79,7 +79,10 @@ class Selection:
 def is_noticed(fault: Fault, lines: TestLines) -> bool:
     """Return whether a test of the fault's line fails: first those of the package, then those near it."""
     package = Path(fault.path).parts[1]
-    return any(_has_failure(fault, lines.find_tests(fault, folder)) for folder in TESTS.get(package, (package,)))
+    return any(
+        _has_failure(fault, lines.find_tests(fault, folder, SECONDS_OF_TESTS))
+        for folder in TESTS.get(package, (package,))
+    )
 
 
 def _has_failure(fault: Fault, tests: list[str]) -> bool:
@@ -94,7 +97,7 @@ def _has_failure(fault: Fault, tests: list[str]) -> bool:
         hypothesis.settings.load_profile("mutation")  # a failure is enough, without a search for a shorter one
         sys.meta_path.insert(0, Planter(fault))
         files = sorted({test.partition("::")[0] for test in tests})
-        status = run_tests(["-x", *files], Selection(tests[:MAX_TESTS]))
+        status = run_tests(["-x", *files], Selection(tests))
         os._exit(status not in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED))
     return os.waitpid(child, 0)[1] != 0
 

@@ -8,9 +8,11 @@ import json
 import os
 import pkgutil
 import sys
+from bisect import bisect
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import redirect_stderr, redirect_stdout, suppress
+from itertools import accumulate
 from pathlib import Path
 from time import perf_counter
 from typing import Any, cast
@@ -60,21 +62,23 @@ class TestLines:
         self.package = _hash_files((ROOT / "darkparse").rglob("*.py"))
         self.folders: dict[str, tuple[Any, dict[str, float]]] = {}
 
-    def find_tests(self, fault: Fault, folder: str) -> list[str]:
-        """Return the tests of a fault's line, or of its file if it runs on import; the fastest of each kind first."""
+    def find_tests(self, fault: Fault, folder: str, seconds: float) -> list[str]:
+        """Return tests of a fault's line that take `seconds` in all; the fastest of each function first.
+
+        A line that runs on import belongs to no test: those of its file are returned, and for as many seconds the
+        fastest of the others, if the folder is that of the package.
+        """
         if folder not in self.folders:
             self.folders[folder] = self._measure(folder)
-        data, seconds = self.folders[folder]
+        data, times = self.folders[folder]
         contexts = data.contexts_by_lineno(str(ROOT / fault.path))
         first, last = fault.lines
-        of_line = {test for line in range(first, last + 1) for test in contexts.get(line, ())} & seconds.keys()
-        of_file = {test for tests in contexts.values() for test in tests} & seconds.keys()
-        order, seen = [], Counter[str]()
-        for test in sorted(of_line or of_file, key=lambda test: seconds[test]):
-            function = test.partition("[")[0]
-            order.append((seen[function], seconds[test], test))
-            seen[function] += 1
-        return [test for _, _, test in sorted(order)]
+        of_line = {test for line in range(first, last + 1) for test in contexts.get(line, ())} & times.keys()
+        of_file = {test for tests in contexts.values() for test in tests} & times.keys()
+        tests = _limit(_sort_by_function(of_line or of_file, times), times, seconds)
+        if of_line or folder != Path(fault.path).parts[1]:
+            return tests
+        return tests + _limit(sorted(times.keys() - of_file, key=times.__getitem__), times, seconds)
 
     def _measure(self, folder: str) -> tuple[Any, dict[str, float]]:
         """Return the lines and seconds of the tests of a folder; run the test files that changed since the last time.
@@ -102,6 +106,22 @@ class TestLines:
         data = CoverageData(str(path.with_suffix(".coverage")))
         data.read()
         return data, {name: time for test in hashes for name, time in measured[test]["seconds"].items()}
+
+
+def _sort_by_function(tests: Iterable[str], times: Mapping[str, float]) -> list[str]:
+    """Sort the first test of every function before the second ones, and by their times."""
+    order, seen = [], Counter[str]()
+    for test in sorted(tests, key=times.__getitem__):
+        function = test.partition("[")[0]
+        order.append((seen[function], times[test], test))
+        seen[function] += 1
+    return [test for _, _, test in sorted(order)]
+
+
+def _limit(tests: list[str], times: Mapping[str, float], seconds: float) -> list[str]:
+    """Return the first tests that take `seconds` in all, and at least one."""
+    ends = list(accumulate(map(times.__getitem__, tests)))
+    return tests[: max(1, bisect(ends, seconds))]
 
 
 def _hash_files(files: Iterable[Path]) -> str:

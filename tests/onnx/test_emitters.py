@@ -5,13 +5,19 @@ from __future__ import annotations
 import inspect
 from dataclasses import fields
 from importlib import import_module
+from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
 import darkparse
+from darkparse.layers.activations import ACTIVATIONS
 from darkparse.onnx import emitters  # noqa: F401 - they register themselves
 from darkparse.onnx.context import EMITTERS
 from tests.conftest import DATA
+from tests.model.test_activations import FORMULAS, POINTS
+from tests.onnx.onnx_runtime import Runner
 
 OWN_TARGETS = sorted(target for target in EMITTERS if target.startswith(("darkparse.", "torch.")))
 KINDS = sorted((DATA / "kinds").glob("*.cfg"))
@@ -38,3 +44,23 @@ def test_emitter_with_unknown_argument_raises() -> None:
     (spec,) = darkparse.compile("[net]\nheight=4\nwidth=4\nchannels=1\n[upsample]\nstride=2\n").nodes[0].modules
     with pytest.raises(TypeError, match="align_corners"):
         EMITTERS[spec.target].params(**spec.kwargs, align_corners=True)
+
+
+@pytest.mark.parametrize(
+    ("section", "name"),
+    [("activation", name) for name in FORMULAS]
+    + [("rnn", name) for name in FORMULAS if not ACTIVATIONS[name].over_channels],
+)
+def test_emitted_activation_equals_formula(section: str, name: str, tmp_path: Path) -> None:
+    """A layer of an activation has torch's module if there is one; a recurrent layer names the function."""
+    text = f"[net]\nwidth=4\nheight=4\nchannels=4\n[{section}]\nactivation={name}\nhidden=64\noutput=64\n"
+    model = darkparse.build(darkparse.compile(text, dialect="alexeyab"), initialize=True).eval()
+    if section == "rnn":
+        for parameter in model.parameters():
+            torch.nn.init.eye_(parameter) if parameter.ndim > 1 else torch.nn.init.zeros_(parameter)
+    darkparse.to_onnx(model, tmp_path / "x.onnx")
+    (found,) = Runner(tmp_path / "x.onnx")(POINTS.astype(np.float32)).values()
+    once = FORMULAS[name](POINTS)
+    # The first steps of an [rnn] of identities: input, hidden state from it and from the state (0), output.
+    expected = once if section == "activation" else FORMULAS[name](once + FORMULAS[name](np.zeros_like(once)))
+    np.testing.assert_allclose(found.reshape(POINTS.shape), expected, atol=1e-5)

@@ -10,6 +10,8 @@ import torch
 
 import darkparse
 from darkparse.network.dynamic_axes import Heads
+from darkparse.onnx.context import EmitContext
+from darkparse.onnx.graph import Graph
 from tests.conftest import DATA
 from tests.export.test_source import initialized
 from tests.export.test_targets import SMALL
@@ -103,3 +105,79 @@ def test_graph_reads_every_part_of_a_split(tmp_path: Path) -> None:
         unread = [node.name for node in graph.node if node.op_type == "Split" and not set(node.output) <= read]
         assert not unread, path.name
         assert {tensor.name for tensor in graph.initializer} <= read, path.name
+
+
+@pytest.mark.parametrize("kind", ["rnn", "lstm", "crnn"])
+def test_verified_stateful_network_is_compared_in_its_second_step(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only the second step reads the states, so a file that does not return them must be refused."""
+    pytest.importorskip("onnxruntime")
+    text = f"[net]\nwidth=4\nheight=4\nchannels=2\n[{kind}]\nhidden=3\noutput=3\nsize=3\npad=1\n"
+    model = initialized(darkparse.compile(text, dialect="alexeyab"))
+    checked = darkparse.to_onnx(model, tmp_path / "x.onnx", verify=True)
+    assert checked is not None
+    assert checked.difference < 1e-5
+    write_state = EmitContext.write_state
+    monkeypatch.setattr(
+        EmitContext, "write_state", lambda ctx, name, x, *shape: write_state(ctx, name, x * 2.0, *shape)
+    )
+    with pytest.raises(darkparse.DarkparseError, match="the exported file differs from the module"):
+        darkparse.to_onnx(model, tmp_path / "y.onnx", verify=True)
+
+
+SHORTCUTS = {
+    "larger": "[convolutional]\nfilters={filters}\n[maxpool]\nsize={factor}\nstride={factor}\n",
+    "smaller": "[avgpool]\n[upsample]\nstride={factor}\n[convolutional]\nfilters={filters}\n",
+    "cropped": "[convolutional]\nfilters={filters}\n[maxpool]\nsize=5\nstride=5\n[upsample]\nstride=5\n",
+}
+"""Sections whose first map is added to the last one."""
+
+
+@pytest.mark.parametrize("dialect", ["pjreddie", "alexeyab"])
+@pytest.mark.parametrize("factor", [1, 2, 3])
+@pytest.mark.parametrize("filters", [3, 4, 6])
+@pytest.mark.parametrize("sections", SHORTCUTS.values(), ids=SHORTCUTS)
+def test_shortcut_of_maps_of_other_sizes_equals_module(
+    dialect: str, factor: int, filters: int, sections: str, tmp_path: Path
+) -> None:
+    """Darknet adds where both maps have values, every n-th if one is larger (blas.c shortcut_cpu)."""
+    from tests.onnx.onnx_runtime import Runner
+
+    sections = sections.format(factor=factor, filters=filters)
+    text = f"[net]\nwidth=12\nheight=6\nchannels=4\n{sections}[shortcut]\nfrom=0\nactivation=leaky\n"
+    model = initialized(darkparse.compile(text, dialect=dialect))
+    darkparse.to_onnx(model, tmp_path / "x.onnx")
+    x = torch.rand(2, 4, 6, 12) - 0.5
+    (found,) = Runner(tmp_path / "x.onnx")(x.numpy()).values()
+    with torch.no_grad():
+        np.testing.assert_allclose(found, model(x).numpy(), atol=1e-5)
+
+
+def test_constant_and_input_keep_their_names_as_outputs() -> None:
+    """Other operators read them by these names."""
+    graph = Graph("")
+    for name, value in (("y", graph.constant((1.0, 2.0))), ("z", graph.input("x", (2,)))):
+        before = value.name
+        graph.output(name, value, (2,))
+        assert (value.name, graph.outputs[-1].value.name, graph.operators[-1].kind) == (before, name, "Identity")
+
+
+@pytest.mark.parametrize("dynamic", [False, True])
+@pytest.mark.parametrize("heads", ["raw", "decoded", "yolov5", "yolov8", "nms", "features"])
+def test_stated_shapes_are_those_of_the_outputs(heads: Heads, dynamic: bool, tmp_path: Path) -> None:
+    from tests.onnx.onnx_runtime import Runner
+
+    model = initialized(darkparse.compile(SMALL, dialect="alexeyab"))
+    darkparse.to_onnx(model, tmp_path / "x.onnx", heads=heads, dynamic_size=dynamic)
+    run = Runner(tmp_path / "x.onnx")
+    stated = {value.name: value.shape for value in run.session.get_outputs()}
+    _, height, width = model.network.input_shape
+    sizes = [(1, height, width), *([(3, 2 * height, width), (1, height, 2 * width)] if dynamic else [])]
+    shapes = [{name: x.shape for name, x in run(np.ones((n, 3, h, w), np.float32)).items()} for n, h, w in sizes]
+    for name, dims in stated.items():
+        for dim, *actual in zip(dims, *(shape[name] for shape in shapes), strict=True):
+            if isinstance(dim, int):
+                assert {dim} == set(actual), name
+            else:
+                assert len(set(actual)) > 1 or dim == "batch" or heads == "nms", name
