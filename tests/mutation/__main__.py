@@ -44,8 +44,8 @@ TESTS = {
 """Folders of tests that meet the faults of a package, where it is not the one of its name alone."""
 SECONDS = 120
 """Processor time for one fault and folder of tests; a fault that takes longer, or five times as long, is noticed."""
-SECONDS_OF_TESTS = 15
-"""Time of the tests of a folder that meet one fault, as measured without it."""
+SECONDS_OF_TESTS = (15, 5)
+"""Time of the tests that meet one fault, as measured without it: of the package's folder, and of each other one."""
 
 
 class Planter(MetaPathFinder):
@@ -78,10 +78,10 @@ class Selection:
 
 def is_noticed(fault: Fault, lines: TestLines) -> bool:
     """Return whether a test of the fault's line fails: first those of the package, then those near it."""
-    package = Path(fault.path).parts[1]
-    return any(
-        _has_failure(fault, lines.find_tests(fault, folder, SECONDS_OF_TESTS))
-        for folder in TESTS.get(package, (package,))
+    first, *others = TESTS.get(package := Path(fault.path).parts[1], (package,))
+    own, other = SECONDS_OF_TESTS
+    return _has_failure(fault, lines.find_tests(fault, first, own)) or any(
+        _has_failure(fault, lines.find_tests(fault, folder, other)) for folder in others
     )
 
 
