@@ -6,6 +6,7 @@ import io
 import subprocess
 import sys
 import warnings
+import wave
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,7 +17,7 @@ from PIL import Image
 
 import darkparse
 from darkparse.detect import Detector
-from darkparse.detect.images import ORIENTATIONS, Pixels, apply_orientation, as_image, open_image
+from darkparse.detect.images import ORIENTATIONS, Pixels, _read_head, apply_orientation, as_image, open_image
 from darkparse.errors import DarkparseError, DarkparseWarning, ImageError
 from tests.conftest import DATA, SHARED
 from tests.detect.reference import TINY, picture, tiny_weights
@@ -288,3 +289,30 @@ def test_names_of_orientations_state_the_transform() -> None:
         expected = expected[:, ::-1] if name.endswith("mirrored") else expected
         np.testing.assert_array_equal(apply_orientation(pixels, number), expected, name)
     assert list(ORIENTATIONS) == [*range(2, 9)]
+
+
+def test_open_image_reads_stream_from_its_position() -> None:
+    """The size of a file, which limits what it may unpack to, is that of the rest of the stream."""
+    pixels = picture(1)
+    stored, array = io.BytesIO(b"before"), io.BytesIO(b"before")
+    for stream in (stored, array):
+        stream.seek(6)
+    Image.fromarray(pixels).save(stored, "png")
+    np.save(array, pixels)
+    for stream in (stored, array):
+        stream.seek(6)
+        np.testing.assert_array_equal(open_image(stream, apply_exif=False).pixels, pixels)
+    stored.seek(6)
+    assert _read_head(stored) == (len(stored.getvalue()) - 6, b"\x89PNG\r\n\x1a\n")
+    assert stored.tell() == 6
+
+
+def test_video_without_video_track_raises(tmp_path: Path) -> None:
+    pytest.importorskip("av", reason="needs PyAV: pip install 'darkparse[video]'")
+    from darkparse.detect.video import Video
+
+    with wave.open(str(tmp_path / "sound.mp4"), "wb") as file:
+        file.setparams((1, 2, 8000, 0, "NONE", "not compressed"))
+        file.writeframes(bytes(16000))
+    with pytest.raises(darkparse.ImageError, match=r"sound.mp4: no video track"):
+        Video(tmp_path / "sound.mp4")

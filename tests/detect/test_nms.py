@@ -164,3 +164,13 @@ def test_suppress_boxes_without_area_keeps_all() -> None:
 )
 def test_get_suppression_returns_kind_of_last_head(cfg: str, dialect: str | None, kind: str) -> None:
     assert get_suppression(darkparse.compile(cfg, dialect=dialect)).kind == kind
+
+
+@pytest.mark.parametrize("count", [2, 40])
+def test_suppress_keeps_boxes_that_overlap_by_the_threshold(count: int) -> None:
+    """Darknet suppresses above the threshold only; the second box is half of the first, in each pair."""
+    boxes = np.array([(10 * i, 0.5, 1, 1 - 0.5 * (i % 2)) for i in range(count)], np.float32)
+    boxes[1::2, 0] = boxes[::2, 0]
+    scores, classes = np.linspace(1, 0.5, count, dtype=np.float32), np.zeros(count, np.int64)
+    for threshold, kept in ((0.5, count), (0.4999, count // 2)):
+        assert len(suppress(boxes, scores, classes, threshold, Suppression())) == kept

@@ -296,3 +296,15 @@ def test_evaluate_command_with_classes_measures_only_these(tmp_path: Path, capsy
     assert [row["name"] for row in results[None]["classes"]] == ["cat", "dog"]
     assert results["dog"]["classes"] == results[None]["classes"][1:]
     assert results["dog"]["map_area"] == results[None]["classes"][1]["ap_area"]
+
+
+def test_to_dict_rounds_fractions_to_6_and_pixels_to_2_digits() -> None:
+    detection = Detection(3, "cat", 2 / 3, 1 / 7, (1 / 3, 2 / 3, 1 / 7, 1 / 6), (100, 70))
+    assert detection.to_dict() == {
+        "class_id": 3,
+        "name": "cat",
+        "score": 0.666667,
+        "objectness": 0.142857,
+        "box": [0.333333, 0.666667, 0.142857, 0.166667],
+        "xyxy": [18.33, 58.33, 28.33, 75.0],
+    }

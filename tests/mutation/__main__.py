@@ -33,7 +33,7 @@ from tests.mutation.lines import TestLines, run_tests
 
 TESTS = {
     "layers": ("layers", "network", "model", "weights", "training", "transform", "evaluation"),
-    "network": ("network", "syntax", "views", "training", "onnx"),
+    "network": ("network", "syntax", "views", "export", "training", "onnx", "transform"),
     "weights": ("weights", "model"),
     "model": ("model", "layers", "detect"),
     "onnx": ("onnx", "layers", "detect"),

@@ -84,3 +84,10 @@ def test_scale_of_more_than_one_position_is_no_side_path(height: int, width: int
     """A map of one position is the pooled path of a gate; a larger one is the deepest scale of the network."""
     network = darkparse.compile(PATH.format(height=height, width=width), dialect="alexeyab")
     assert len(find_scale_runs(network)) == scales
+
+
+@pytest.mark.parametrize(("period", "repeats"), [(2, [(0, 2, 2)]), (12, [(0, 12, 2)]), (13, [])])
+def test_repeat_has_at_most_12_layers(period: int, repeats: list[tuple[int, int, int]]) -> None:
+    block = "".join(f"[convolutional]\nfilters=4\nsize={2 * i + 1}\npad=1\n" for i in range(period))
+    network = darkparse.compile(f"[net]\nwidth=32\nheight=32\nchannels=4\n{block * 2}")
+    assert [(r.first, r.period, r.count) for r in find_repeats(network)] == repeats
