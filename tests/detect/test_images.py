@@ -291,20 +291,14 @@ def test_names_of_orientations_state_the_transform() -> None:
     assert list(ORIENTATIONS) == [*range(2, 9)]
 
 
-def test_open_image_reads_stream_from_its_position() -> None:
+def test_open_image_reads_array_from_the_position_of_a_stream() -> None:
     """The size of a file, which limits what it may unpack to, is that of the rest of the stream."""
-    pixels = picture(1)
-    stored, array = io.BytesIO(b"before"), io.BytesIO(b"before")
-    for stream in (stored, array):
-        stream.seek(6)
-    Image.fromarray(pixels).save(stored, "png")
-    np.save(array, pixels)
-    for stream in (stored, array):
-        stream.seek(6)
-        np.testing.assert_array_equal(open_image(stream, apply_exif=False).pixels, pixels)
-    stored.seek(6)
-    assert _read_head(stored) == (len(stored.getvalue()) - 6, b"\x89PNG\r\n\x1a\n")
-    assert stored.tell() == 6
+    pixels, stream = picture(1), io.BytesIO(b"before")
+    stream.seek(6)
+    np.save(stream, pixels)
+    stream.seek(6)
+    assert _read_head(stream) == (len(stream.getvalue()) - 6, b"\x93NUMPY\x01\0")
+    np.testing.assert_array_equal(open_image(stream, apply_exif=False).pixels, pixels)
 
 
 def test_video_without_video_track_raises(tmp_path: Path) -> None:
