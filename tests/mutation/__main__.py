@@ -32,10 +32,10 @@ from tests.mutation.faults import Fault, sample_faults
 from tests.mutation.lines import TestLines, run_tests
 
 TESTS = {
-    "layers": ("layers", "network", "model", "weights", "training", "transform", "evaluation"),
+    "layers": ("layers", "model", "network", "weights", "training", "transform", "evaluation"),
     "network": ("network", "syntax", "views", "export", "training", "onnx", "transform"),
     "weights": ("weights", "model"),
-    "model": ("model", "layers", "detect"),
+    "model": ("model", "layers", "detect", "export"),
     "onnx": ("onnx", "layers", "detect"),
     "detect": ("detect", "datasets", "evaluation"),
     "evaluation": ("evaluation", "detect"),
@@ -44,8 +44,8 @@ TESTS = {
 """Folders of tests that meet the faults of a package, where it is not the one of its name alone."""
 SECONDS = 120
 """Processor time for one fault and folder of tests; a fault that takes longer, or five times as long, is noticed."""
-SECONDS_OF_TESTS = (15, 5)
-"""Time of the tests that meet one fault, as measured without it: of the package's folder, and of each other one."""
+SECONDS_OF_TESTS = 10
+"""Time of the tests that meet one fault in the package's folder, and for as long in the others, as measured before."""
 
 
 class Planter(MetaPathFinder):
@@ -79,16 +79,18 @@ class Selection:
 def is_noticed(fault: Fault, lines: TestLines) -> bool:
     """Return whether a test of the fault's line fails: first those of the package, then those near it."""
     first, *others = TESTS.get(package := Path(fault.path).parts[1], (package,))
-    own, other = SECONDS_OF_TESTS
-    return _has_failure(fault, lines.find_tests(fault, first, own)) or any(
-        _has_failure(fault, lines.find_tests(fault, folder, other)) for folder in others
-    )
+    if _has_failure(fault, lines.find_tests(fault, first, SECONDS_OF_TESTS)):
+        return True
+    seconds = SECONDS_OF_TESTS / max(1, len(others))
+    return _has_failure(fault, [test for folder in others for test in lines.find_tests(fault, folder, seconds)])
 
 
 def _has_failure(fault: Fault, tests: list[str]) -> bool:
     """Run tests on a fault in a forked process; return whether one fails or the time is over."""
     if not tests:
         return False
+    files = sorted({test.partition("::")[0] for test in tests})
+    assert all((ROOT / file).exists() for file in files), "test files were removed during the run"
     child = os.fork()
     if not child:
         signal.setitimer(signal.ITIMER_PROF, SECONDS)
@@ -96,7 +98,6 @@ def _has_failure(fault: Fault, tests: list[str]) -> bool:
         hypothesis.settings.register_profile("mutation", phases=[hypothesis.Phase.explicit, hypothesis.Phase.generate])
         hypothesis.settings.load_profile("mutation")  # a failure is enough, without a search for a shorter one
         sys.meta_path.insert(0, Planter(fault))
-        files = sorted({test.partition("::")[0] for test in tests})
         status = run_tests(["-x", *files], Selection(tests))
         os._exit(status not in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED))
     return os.waitpid(child, 0)[1] != 0

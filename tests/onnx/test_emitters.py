@@ -16,7 +16,7 @@ from darkparse.layers.activations import ACTIVATIONS
 from darkparse.onnx import emitters  # noqa: F401 - they register themselves
 from darkparse.onnx.context import EMITTERS
 from tests.conftest import DATA
-from tests.model.test_activations import FORMULAS, POINTS
+from tests.layers.test_activations import FORMULAS, POINTS
 from tests.onnx.onnx_runtime import Runner
 
 OWN_TARGETS = sorted(target for target in EMITTERS if target.startswith(("darkparse.", "torch.")))
