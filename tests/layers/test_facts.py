@@ -53,7 +53,9 @@ def _list_facts(node: Node) -> Iterator[str]:
     output = f"{node.out_shape} {node.out_shape.layout.name}"
     yield f"{node.dialect.name} {', '.join(_list_options(layer))}: {shapes or 'no input'} > {output}"
     yield (
-        f"  {node.summary}; {layer.role}, {layer.mechanism}; macs {node.macs}, flops {layer.printed_flops(ctx):g}; "
+        f"  {node.summary}; {layer.role}, {layer.mechanism}, needs map {layer.needs_map}, state {layer.has_state}, "
+        f"size bound {layer.is_size_bound}, main input {layer.main_input}; "
+        f"macs {node.macs}, flops {layer.printed_flops(ctx):g}; "
         f"windows {layer.windows(ctx) if node.inputs and node.out_shape.is_map else None}"
     )
     for tensor in node.tensors:
