@@ -25,6 +25,8 @@ from darkparse.detect.engines import graph_engine, runtimes
 from darkparse.detect.engines.engine import ENGINES, FASTEST_FIRST, choose_engine, has_gpu
 from darkparse.network.detection_settings import DetectionSettings
 from darkparse.onnx.context import EMITTERS
+from darkparse.onnx.graph import Graph
+from darkparse.onnx.serialization import OnnxModel
 from tests.conftest import DATA
 from tests.detect.reference import picture, tiny_weights
 
@@ -403,3 +405,63 @@ def test_openvino_runs_first_inference_in_one_thread_alone(monkeypatch: pytest.M
     assert [float(np.asarray(result)[0]) for result in results] == [0, 1, 2, 3]
     assert fake.calls == count
     assert fake.most_in_first == 1
+
+
+class _Settings:
+    """Stands for OpenVINO's core or ONNX Runtime's module and stores the settings of what is compiled."""
+
+    def __init__(self) -> None:
+        self.settings: dict[str, Any] = {}
+        self.intra_op_num_threads = -1
+
+    def read_model(self, graph: object) -> object:
+        return graph
+
+    def compile_model(self, model: object, device: str, settings: dict[str, Any]) -> None:
+        self.settings = settings
+
+    def SessionOptions(self) -> _Settings:  # noqa: N802 - name in ONNX Runtime
+        return self
+
+    def InferenceSession(self, graph: object, options: _Settings, providers: list[str]) -> None:  # noqa: N802
+        self.settings = {"threads": options.intra_op_num_threads, "providers": providers}
+
+
+@pytest.mark.parametrize(
+    ("workers", "threads", "openvino"),
+    [
+        (1, 0, {"PERFORMANCE_HINT": "LATENCY"}),
+        (1, 2, {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": 2}),
+        (3, 2, {"PERFORMANCE_HINT": "THROUGHPUT", "NUM_STREAMS": 3, "INFERENCE_NUM_THREADS": 6}),
+        (3, 0, {"PERFORMANCE_HINT": "THROUGHPUT", "NUM_STREAMS": 3}),
+    ],
+)
+def test_runtime_gets_its_threads(
+    workers: int, threads: int, openvino: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """0 leaves the number to the runtime; OpenVINO's is that of all streams together."""
+    fake = _Settings()
+    monkeypatch.setattr(runtimes, "_load_openvino_core", lambda: fake)
+    monkeypatch.setitem(sys.modules, "onnxruntime", fake)
+    runtimes.RUNTIMES["openvino"](b"", workers, threads, "bfloat16")
+    assert fake.settings == {"INFERENCE_PRECISION_HINT": "bf16"} | openvino
+    runtimes.RUNTIMES["onnxruntime"](b"", workers, threads, "float32")
+    assert fake.settings == {"threads": threads, "providers": ["CPUExecutionProvider"]}
+
+
+@each
+def test_graph_of_engine_has_only_what_its_outputs_read(
+    engine: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[Graph] = []
+
+    def note(graph: Graph, *rest: Any) -> OnnxModel:
+        made.append(graph)
+        return OnnxModel(graph, *rest)
+
+    monkeypatch.setattr(graph_engine, "OnnxModel", note)
+    Detector.load(*tiny_weights(tmp_path), engine=engine).detect(picture(0, 40, 56))
+    (graph,) = made
+    read = {port.value.name for port in graph.outputs}.union(*(operator.list_reads() for operator in graph.operators))
+    assert all(any(value.name in read for value in operator.outputs) for operator in graph.operators)
+    assert graph.initializers.keys() <= read

@@ -41,3 +41,11 @@ def test_softmax_of_groups_divides_by_temperature(groups: int, temperature: floa
     expected = np.apply_along_axis(softmax, 1, parts, temperature).reshape(2, 60)
     found = compute(f"[softmax]\ngroups={groups}\ntemperature={temperature}\n", x)
     np.testing.assert_allclose(found, expected, rtol=1e-9)
+
+
+def test_shortcut_reads_values_of_its_first_two_inputs_only() -> None:
+    """Darknet turns `bin_output` off for these (AlexeyAB parser.c parse_network_cfg_custom)."""
+    convolution = "[convolutional]\nfilters=4\nxnor=1\nbin_output=1\nbatch_normalize=1\n"
+    network = darkparse.compile(f"{NET}{convolution * 3}[shortcut]\nfrom=-2,-3\n", dialect="alexeyab")
+    assert network.nodes[3].inputs == (2, 1, 0)
+    assert [node.read_whole for node in network.nodes] == [False, True, True, False]

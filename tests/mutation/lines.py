@@ -65,8 +65,8 @@ class TestLines:
     def find_tests(self, fault: Fault, folder: str, seconds: float) -> list[str]:
         """Return tests of a fault's line that take `seconds` in all; the fastest of each function first.
 
-        A line that runs on import belongs to no test: those of its file are returned, and for as many seconds the
-        fastest of the others, if the folder is that of the package.
+        A line that runs on import belongs to no test: the fastest of its file are returned, and for as many seconds
+        the fastest of the others, if the folder is that of the package.
         """
         if folder not in self.folders:
             self.folders[folder] = self._measure(folder)
@@ -75,8 +75,10 @@ class TestLines:
         first, last = fault.lines
         of_line = {test for line in range(first, last + 1) for test in contexts.get(line, ())} & times.keys()
         of_file = {test for tests in contexts.values() for test in tests} & times.keys()
-        tests = _limit(_sort_by_function(of_line or of_file, times), times, seconds)
-        if of_line or folder != Path(fault.path).parts[1]:
+        if of_line:
+            return _limit(_sort_by_function(of_line, times), times, seconds)
+        tests = _limit(sorted(of_file, key=times.__getitem__), times, seconds)
+        if folder != Path(fault.path).parts[1]:
             return tests
         return tests + _limit(sorted(times.keys() - of_file, key=times.__getitem__), times, seconds)
 
@@ -119,7 +121,7 @@ def _sort_by_function(tests: Iterable[str], times: Mapping[str, float]) -> list[
 
 
 def _limit(tests: list[str], times: Mapping[str, float], seconds: float) -> list[str]:
-    """Return the first tests that take `seconds` in all, and at least one."""
+    """Return the first tests that take `seconds` in all, and at least one if there are any."""
     ends = list(accumulate(map(times.__getitem__, tests)))
     return tests[: max(1, bisect(ends, seconds))]
 
