@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from inspect import signature
+from typing import Any
 
 import torch
 from torch import Tensor, distributed, nn
@@ -27,6 +29,12 @@ class SelectedOutputs(nn.Module):
         """Run the network on images (N, C, H, W)."""
         outputs = self.model.layer_outputs(convert_images(x))
         return [out if index in self.layers else None for index, out in enumerate(outputs)]
+
+
+# Newer versions of torch deprecate the name of the older ones.
+_SYNC = "forward_sync_buffers"
+_IS_NEW = _SYNC in signature(nn.parallel.DistributedDataParallel.__init__).parameters
+_NO_BUFFER_SYNC: dict[str, Any] = {_SYNC if _IS_NEW else "broadcast_buffers": False}
 
 
 class Parallel:
@@ -54,7 +62,7 @@ class Parallel:
         if not self._is_single:
             self.outputs = nn.parallel.DistributedDataParallel(
                 self.outputs,
-                forward_sync_buffers=False,
+                **_NO_BUFFER_SYNC,
                 find_unused_parameters=has_unused_parameters(model, layers),
             )
 

@@ -86,9 +86,9 @@ def _estimate_memory(data: Path, path: Path, folder: Path) -> int:
     """Return the bytes that a dry run prints."""
     run = _ran(data, path, "--dry-run", folder / "look", folder=folder)
     assert run.returncode == 0, run.stderr
-    found = re.search(r"memory: (\d+) MB for mini-batches of 64 images", run.stderr)
+    found = re.search(r"memory: ([\d.]+) ([MG])B for mini-batches of 64 images", run.stderr)
     assert found, run.stderr
-    return int(found[1]) * 1_000_000
+    return int(float(found[1]) * {"M": 1e6, "G": 1e9}[found[2]])
 
 
 def _measure_memory(data: Path, path: Path, folder: Path) -> int:
