@@ -151,6 +151,9 @@ def make_schemas_page() -> str:
         schema = json.loads(path.read_text("utf-8"))
         parts += [f"## {path.name.removesuffix('.json')}", schema.get("title", "")]
         parts.append(table("member|type|meaning", _list_members(schema, "")))
+        for name, member in schema.get("$defs", {}).items():
+            if "properties" in member:
+                parts += [f"### {name}", table("member|type|meaning", _list_members(member, ""))]
     return "\n\n".join(parts)
 
 
@@ -167,7 +170,7 @@ def _list_members(schema: dict[str, Any], prefix: str) -> Iterator[tuple[str, st
 
 def _json_type(member: dict[str, Any]) -> str:
     if "$ref" in member:
-        return str(member["$ref"]).removesuffix(".json").removeprefix("#/$defs/")
+        return str(member["$ref"]).rpartition("/")[2].removesuffix(".json")
     if "const" in member or "enum" in member:
         return ", ".join(code(json.dumps(value)) for value in member.get("enum", [member.get("const")]))
     choices = (*member.get("oneOf", ()), *member.get("anyOf", ()))

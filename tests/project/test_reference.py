@@ -85,8 +85,10 @@ def test_findings_page_has_every_code(reference: Any) -> None:
     assert [code for code in (*CODES, *DATA_CODES) if f"| `{code}` | " not in page] == []
 
 
-def test_schemas_page_has_every_document(reference: Any) -> None:
-    sections = split_sections(reference.make_schemas_page(), "##")
+def test_schemas_page_has_every_document_and_meaning_of_members(reference: Any) -> None:
+    page = reference.make_schemas_page()
+    assert re.findall(r"^\| (`.*`) \| .* \|  \|$", page, re.MULTILINE) == []
+    sections = split_sections(page, "##")
     names = {path.name.removesuffix(".json") for path in files("darkparse.cli").joinpath("schemas").iterdir()}
     assert set(sections) == names
     assert "| `networks[].paper.year` | integer |" in sections["list"]
