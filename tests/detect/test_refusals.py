@@ -150,3 +150,14 @@ def test_detection_is_whole_if_its_box_is() -> None:
     detections = [Detection(0, "cat", 0.9337, 1.0, box, (10, 10)) for box in boxes]
     assert [d.is_whole for d in detections] == [True, False]
     assert [d.line for d in detections] == ["cat: 93.37%", "cat: 93%"]
+
+
+def test_classifier_reports_five_classes_by_default() -> None:
+    """As Darknet's `classifier predict` does (classifier.c: top=5)."""
+    text = NET + "[connected]\noutput=8\nactivation=linear\n[softmax]\n"
+    detector = darkparse.Detector(darkparse.build(text, initialize=True), names=list("abcdefgh"))
+    pixels = np.zeros((8, 8, 3), np.uint8)
+    assert len(detector.detect(pixels)) == 5
+    assert len(detector.detect(pixels, top=7)) == 7
+    settings = darkparse.DetectionSettings()
+    assert (settings.threshold, settings.nms, settings.hierarchy) == (0.25, 0.45, 0.5)

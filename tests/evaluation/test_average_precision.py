@@ -356,6 +356,23 @@ def test_read_annotations_matches_images_by_path_before_name(tmp_path: Path) -> 
         read_annotations(tmp_path / "labels", tmp_path / "images", ["a", "b"])
 
 
+def test_coco_map_of_file_without_optional_fields_adds_them(tmp_path: Path) -> None:
+    pytest.importorskip("pycocotools", reason="needs pycocotools: pip install 'darkparse[evaluate]'")
+    boxes = [[20.0, 10.0, 40.0, 20.0], [100.0, 30.0, 60.0, 40.0]]
+    data = {
+        "images": [{"id": 7, "file_name": "7.png", "width": 200, "height": 100}],
+        "categories": [{"id": 1, "name": "cat"}],
+        "annotations": [{"image_id": 7, "category_id": 1, "bbox": box} for box in boxes],
+    }
+    (tmp_path / "coco.json").write_text(json.dumps(data), "utf-8")
+    Image.new("RGB", (200, 100)).save(tmp_path / "7.png")
+    annotations = read_annotations(tmp_path / "coco.json", tmp_path, NAMES)
+    detections = found([(0, 0.9, (0.2, 0.2, 0.2, 0.2)), (0, 0.8, (0.65, 0.5, 0.3, 0.4))])
+    metrics = coco_map(annotations, [(annotations.truths[0], detections)])
+    expected = {"AP": 1, "AR1": 0.5, "AR100": 1, "AP small": 1, "AP medium": 1, "AP large": -1}
+    assert {name: metrics[name] for name in expected} == pytest.approx(expected, abs=1e-6)
+
+
 def test_coco_map_without_pycocotools_names_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pycocotools.coco", None)
     with pytest.raises(darkparse.DarkparseError, match="COCO's metrics require pycocotools"):

@@ -55,6 +55,15 @@ def test_analyze_errors_finds_the_kind_of_a_false_detection(rows: list[Any], kin
     assert {k: n for k, n in analysis.counts.items() if n} == {kind: 1} | ({ErrorKind.MISSED: 1} if is_missed else {})
 
 
+def test_overlap_of_error_is_that_with_its_object() -> None:
+    rows = [(1, 0.9, BOX), (0, 0.8, IOU_3), (0, 0.7, IOU_06), (2, 0.6, (0.1, 0.1, 0.1, 0.1))]
+    analysis = analyze([(truth([(0, BOX)]), found(rows))])
+    assert [KINDS[kind] for kind in analysis.kinds] == [
+        *(ErrorKind.CONFUSED, ErrorKind.BADLY_PLACED, ErrorKind.BACKGROUND, ErrorKind.BACKGROUND),
+    ]
+    assert analysis.target_overlaps.tolist() == pytest.approx([1, 0.3, 0, 0], abs=1e-3)
+
+
 def test_analyze_errors_ignores_detections_of_difficult_objects() -> None:
     analysis = analyze([(truth([(0, BOX)], ignored=(True,)), found([(0, 0.9, BOX), (1, 0.9, BOX)]))])
     assert {k: n for k, n in analysis.counts.items() if n} == {ErrorKind.BACKGROUND: 1}

@@ -70,3 +70,13 @@ def test_onnx_reference_without_package_names_extra(tmp_path: Path, monkeypatch:
     monkeypatch.setitem(sys.modules, "onnx", None)
     with pytest.raises(darkparse.DarkparseError, match=r"pip install 'darkparse\[onnx\]'"):
         open_reference(tmp_path / "x.onnx", IMAGE)
+
+
+def test_compare_without_known_cause_has_no_remaining_difference(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    np.savez(tmp_path / "x.npz", **cast("Any", {"0": random.normal(size=(2, 8, 8)) * 100}))
+    model = darkparse.build(CFG, initialize=True).eval()
+    image = torch.from_numpy(random.random((1, 3, 8, 8), np.float32))
+    result = compare(model, image, open_reference(tmp_path / "x.npz", IMAGE))
+    assert result.first is not None
+    assert (result.cause, result.with_cause) == (None, 0)

@@ -13,9 +13,9 @@ import darkparse
 NET = "[net]\nwidth=5\nheight=3\nchannels=4\n"
 
 
-def compute(section: str, x: torch.Tensor) -> Any:
+def compute(section: str, x: torch.Tensor, dialect: str = "alexeyab") -> Any:
     """Return the output of a network of one layer, (N, …)."""
-    model = darkparse.build(darkparse.compile(NET + section, dialect="alexeyab"), dtype=torch.double).eval()
+    model = darkparse.build(darkparse.compile(NET + section, dialect=dialect), dtype=torch.double).eval()
     with torch.inference_mode():
         return model.layer_outputs(x)[0].numpy()
 
@@ -49,3 +49,12 @@ def test_shortcut_reads_values_of_its_first_two_inputs_only() -> None:
     network = darkparse.compile(f"{NET}{convolution * 3}[shortcut]\nfrom=-2,-3\n", dialect="alexeyab")
     assert network.nodes[3].inputs == (2, 1, 0)
     assert [node.read_whole for node in network.nodes] == [False, True, True, False]
+
+
+def test_reorg_with_extra_appends_zeros() -> None:
+    """pjreddie's reorg_layer.c forward_reorg_layer: the input, then `extra` zeros."""
+    x = torch.rand(2, 4, 3, 5, dtype=torch.double)
+    network = darkparse.compile(f"{NET}[reorg]\nextra=7\n", dialect="pjreddie")
+    assert network.nodes[0].out_shape.tensor == (67,)
+    expected = np.concatenate((x.numpy().reshape(2, 60), np.zeros((2, 7))), 1)
+    np.testing.assert_array_equal(compute("[reorg]\nextra=7\n", x, "pjreddie"), expected)

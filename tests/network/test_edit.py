@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 import darkparse
+from darkparse.network.compile_options import CompileOptions
 from darkparse.network.dynamic_axes import DynamicAxes, check_export_form
 from darkparse.network.heads import get_decoder, get_head
 
@@ -89,3 +90,14 @@ def test_layers_without_boxes_have_no_decoder() -> None:
             get_decoder(node, hierarchy=0.5, use_class_map=False)
     with pytest.raises(darkparse.DarkparseError, match=r"layer 0 \[convolutional\]"):
         get_head(network.nodes[0])
+
+
+@pytest.mark.parametrize(
+    "options", [{"size": 16}, {"dialect": "pjreddie"}, {"options": CompileOptions(reorg="reorg3d")}]
+)
+def test_compile_of_compiled_network_with_other_options_raises(options: dict[str, Any]) -> None:
+    network = darkparse.compile(NET + YOLO, dialect="alexeyab")
+    assert darkparse.compile(network) is network
+    assert darkparse.compile(network, dialect="alexeyab") is network
+    with pytest.raises(darkparse.DarkparseError, match=r"is already compiled; pass its cfg \(network.config\)"):
+        darkparse.compile(network, **options)
