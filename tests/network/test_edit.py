@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -101,3 +102,12 @@ def test_compile_of_compiled_network_with_other_options_raises(options: dict[str
     assert darkparse.compile(network, dialect="alexeyab") is network
     with pytest.raises(darkparse.DarkparseError, match=r"is already compiled; pass its cfg \(network.config\)"):
         darkparse.compile(network, **options)
+
+
+def test_edit_of_last_option_precedes_added_ones() -> None:
+    network = darkparse.compile(f"{NET}[convolutional]\nfilters=4\nsize=3\nactivation=linear", dialect="alexeyab")
+    layer: Any = network.nodes[0].layer
+    edited = darkparse.edit(network, layers={0: replace(layer, stride_x=2, pad=True, activation="relu")})
+    assert darkparse.to_cfg(edited).split("[convolutional]\n")[1] == (
+        "filters=4\nsize=3\nactivation=relu\nstride_x=2\npad=1\n"
+    )
