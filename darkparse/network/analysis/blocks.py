@@ -55,10 +55,6 @@ class BlockItem(Protocol):
         """Kernel sizes of the convolutions and pools."""
 
     @property
-    def is_module(self) -> bool:
-        """Whether the item is a module without a surrounding expression."""
-
-    @property
     def is_repeat(self) -> bool:
         """Whether the item represents consecutive copies of one block."""
 

@@ -25,6 +25,10 @@ class ChainItem(BlockItem, Protocol):
     """Layer or block in the search for chains."""
 
     @property
+    def is_module(self) -> bool:
+        """Whether the item is a module without a surrounding expression."""
+
+    @property
     def strict(self) -> str:
         """Properties in `loose`, kernel sizes and strides."""
 
@@ -141,7 +145,7 @@ def _is_built_of_blocks(window: Sequence[ChainItem]) -> bool:
     return len(blocks) == 1 and all(item in blocks or item.tags == {"conv"} for item in window)
 
 
-def is_chain(items: Sequence[BlockItem], entry: int) -> bool:
+def is_chain(items: Sequence[ChainItem], entry: int) -> bool:
     """Return whether every item is a module that reads only the previous item."""
     before = [entry, *(item.last for item in items[:-1])]
     return all(item.is_module and item.reads == (i,) for item, i in zip(items, before, strict=True))

@@ -50,7 +50,6 @@ class LayerItem:
     in_shape: Shape
     out_shape: Shape
     kernels: tuple[float, ...] = ()
-    is_module: bool = True
     is_repeat: bool = False
     block: NamedBlock | None = None
     inner: tuple[NamedBlock, ...] = ()
@@ -117,7 +116,6 @@ def _layer_item(node: Node, sources: dict[int, int]) -> LayerItem:
     loose = f"{node.kind} {getattr(layer, 'activation', '')} {is_grouped} {len(reads)}"
     shape = node.in_shape or node.out_shape
     tags = frozenset((layer.role,)) - {""}
-    is_module = layer.role not in ("cat", "add", "gate")
     kernels = (size,) if size else ()
     return LayerItem(
         (node.index,),
@@ -127,7 +125,6 @@ def _layer_item(node: Node, sources: dict[int, int]) -> LayerItem:
         shape,
         node.out_shape,
         kernels,
-        is_module,
     )
 
 
