@@ -344,3 +344,13 @@ def test_load_accepts_network_in_place_of_cfg(tmp_path: Path) -> None:
     assert darkparse.draw("yolov3-tiny").dot == darkparse.draw(darkparse.compile("yolov3-tiny")).dot
     with pytest.raises(darkparse.DarkparseError, match="is already compiled; pass its cfg"):
         darkparse.load(network, size=32)
+
+
+@pytest.mark.parametrize("suffix", ["weights", "npz", "safetensors"])
+@pytest.mark.parametrize("upto", [-1, 0, 3])
+def test_save_up_to_a_layer_that_does_not_exist_raises(upto: int, suffix: str, tmp_path: Path) -> None:
+    text = "[net]\nwidth=8\nheight=8\nchannels=3\n[convolutional]\nfilters=2\n[avgpool]\n"
+    model = darkparse.build(text, initialize=True)
+    with pytest.raises(darkparse.WeightsError, match=rf"upto must be .*got {upto}"):
+        darkparse.save(model, tmp_path / f"x.{suffix}", upto=upto)
+    assert not list(tmp_path.iterdir())
