@@ -159,5 +159,3 @@ def test_classifier_reports_five_classes_by_default() -> None:
     pixels = np.zeros((8, 8, 3), np.uint8)
     assert len(detector.detect(pixels)) == 5
     assert len(detector.detect(pixels, top=7)) == 7
-    settings = darkparse.DetectionSettings()
-    assert (settings.threshold, settings.nms, settings.hierarchy) == (0.25, 0.45, 0.5)

@@ -33,9 +33,9 @@ from tests.mutation.lines import TestLines, run_tests
 
 TESTS = {
     "layers": ("layers", "model", "network", "weights", "training", "transform", "evaluation"),
-    "network": ("network", "syntax", "views", "export", "training", "onnx", "transform"),
+    "network": ("network", "syntax", "views", "export", "training", "onnx", "transform", "detect"),
     "weights": ("weights", "model"),
-    "model": ("model", "layers", "detect", "export"),
+    "model": ("model", "layers", "detect", "export", "weights", "training"),
     "onnx": ("onnx", "layers", "detect"),
     "detect": ("detect", "datasets", "evaluation"),
     "evaluation": ("evaluation", "detect"),

@@ -65,8 +65,8 @@ class TestLines:
     def find_tests(self, fault: Fault, folder: str, seconds: float) -> list[str]:
         """Return tests of a fault's line that take `seconds` in all; the fastest of each function first.
 
-        A line that runs on import belongs to no test: the fastest of its file are returned, and for as many seconds
-        the fastest of the others, if the folder is that of the package.
+        A line that runs on import belongs to no test: the fastest of its file are returned. In the folder of the
+        package these take three times as long, and the fastest of the others follow.
         """
         if folder not in self.folders:
             self.folders[folder] = self._measure(folder)
@@ -77,10 +77,11 @@ class TestLines:
         of_file = {test for tests in contexts.values() for test in tests} & times.keys()
         if of_line:
             return _limit(_sort_by_function(of_line, times), times, seconds)
-        tests = _limit(sorted(of_file, key=times.__getitem__), times, seconds)
+        by_time = sorted(of_file, key=times.__getitem__)
         if folder != Path(fault.path).parts[1]:
-            return tests
-        return tests + _limit(sorted(times.keys() - of_file, key=times.__getitem__), times, seconds)
+            return _limit(by_time, times, seconds)
+        others = sorted(times.keys() - of_file, key=times.__getitem__)
+        return _limit(by_time, times, 3 * seconds) + _limit(others, times, seconds)
 
     def _measure(self, folder: str) -> tuple[Any, dict[str, float]]:
         """Return the lines and seconds of the tests of a folder; run the test files that changed since the last time.

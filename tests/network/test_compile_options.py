@@ -51,3 +51,10 @@ def test_load_with_options_compiles_same_network() -> None:
 def test_public_functions_take_no_keyword_rest(function: object) -> None:
     parameters = inspect.signature(function).parameters.values()  # type: ignore[arg-type]
     assert not [parameter.name for parameter in parameters if parameter.kind is parameter.VAR_KEYWORD]
+
+
+def test_detection_settings_defaults_are_those_of_darknets_commands() -> None:
+    """detector.c run_detector (-thresh .25, -hier .5) and test_detector (nms .45); five classes of a classifier."""
+    settings = darkparse.DetectionSettings()
+    assert (settings.threshold, settings.nms, settings.hierarchy, settings.top) == (0.25, 0.45, 0.5, 5)
+    assert (settings.exif, settings.channels, settings.classes, settings.order) == ("auto", "rgb", None, "score")
