@@ -14,6 +14,7 @@ import pytest
 
 import darkparse
 from darkparse.network import Network
+from darkparse.views.diagram.theme import ThemeName
 from tests.conftest import SHARED
 from tests.views.networks import CFGS, compile_once
 from tests.views.svg import rows, texts
@@ -205,3 +206,10 @@ def test_default_theme_follows_the_color_scheme_and_others_do_not() -> None:
     assert "@media (prefers-color-scheme:dark)" in darkparse.draw(network).svg()
     assert "prefers-color-scheme" not in darkparse.draw(network, theme="print").svg()
     assert "prefers-color-scheme" not in darkparse.draw(network, theme="dark").svg()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark", "print"])
+def test_svg_colors_apply_to_diagrams_of_its_theme_only(theme: ThemeName) -> None:
+    svg = darkparse.draw("yolov3-tiny", theme=theme).svg()
+    assert f'class="darkparse darkparse-{theme}"' in svg
+    assert set(re.findall(r"([^{}>]+)\{--page:", svg)) == {f".darkparse-{theme}"}

@@ -56,12 +56,15 @@ def svg_text(sheet: Sheet, theme: str, *, plain: bool = False, dpi: float | None
     left, top = f"{-sheet.left:g}", f"{-sheet.margin:g}"
     position = f'x="{left}" y="{top}" width="{width}" height="{height}"'
     box = f'viewBox="{left} {top} {width} {height}" width="{sides[0]}" height="{sides[1]}"'
-    colors = f".darkparse{{{css_variables(theme)}}}" if theme and not plain else ""
-    if colors and theme == DEFAULT_THEME:
-        colors += f"@media (prefers-color-scheme:dark){{.darkparse{{{css_variables('dark')}}}}}"
-    attributes = (
-        f'class="darkparse" role="group" aria-label="{escape_text(_description(sheet, label))}" font-family="{FONTS}"'
-    )
+    colors, classes = "", "darkparse"
+    if theme and not plain:
+        # A page may contain diagrams of several themes, and a style applies to the whole page.
+        classes = f"darkparse darkparse-{theme}"
+        colors = f".darkparse-{theme}{{{css_variables(theme)}}}"
+        if theme == DEFAULT_THEME:
+            colors += f"@media (prefers-color-scheme:dark){{.darkparse-{theme}{{{css_variables('dark')}}}}}"
+    description = escape_text(_description(sheet, label))
+    attributes = f'class="{classes}" role="group" aria-label="{description}" font-family="{FONTS}"'
     parts = (
         f'<svg xmlns="http://www.w3.org/2000/svg" {box} {attributes}>',
         f"<style>{colors}{style_sheet(theme if plain else None)}</style>",
