@@ -130,7 +130,7 @@ def _describe_command(parent: click.Context, name: str) -> Iterator[str]:
 
 def _strip_indent(examples: str) -> str:
     lines = [line.strip() for line in examples.splitlines()]
-    return "\n".join(line for line in lines if line and line != "Examples:")
+    return "\n".join(line for line in lines if line and line not in ("Example:", "Examples:"))
 
 
 # Findings, JSON documents, networks.

@@ -57,6 +57,8 @@ def test_api_page_has_every_public_name(reference: Any) -> None:
 def test_commands_page_has_every_command_and_option(reference: Any) -> None:
     sections = split_sections(reference.make_commands_page(), "###")
     assert [f"darkparse {name}" for name in COMMANDS] == list(sections)
+    blocks = "".join(re.findall(r"```console\n(.*?)```", "".join(sections.values()), re.DOTALL))
+    assert [line for line in blocks.splitlines() if not line.startswith(("darkparse ", "torchrun "))] == []
     with click.Context(program) as ctx:
         for name in COMMANDS:
             command = program.get_command(ctx, name)
