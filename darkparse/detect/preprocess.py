@@ -191,8 +191,12 @@ def _split_bands(row_weights: ResampleWeights) -> list[_Band]:
     bands = []
     for top in range(0, row_weights.weights.shape[1], BAND_ROWS):
         rows = slice(top, top + BAND_ROWS)
-        lines, places = np.unique(row_weights.places[:, rows], return_inverse=True)
-        bands.append(_Band(rows, lines, places.reshape(2, -1), row_weights.weights[:, rows, None]))
+        places = row_weights.places[:, rows]
+        first = places.min()
+        is_used = np.zeros(places.max() - first + 1, bool)
+        is_used[places - first] = True
+        lines = np.flatnonzero(is_used) + first
+        bands.append(_Band(rows, lines, (is_used.cumsum() - 1)[places - first], row_weights.weights[:, rows, None]))
     return bands
 
 

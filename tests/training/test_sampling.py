@@ -96,6 +96,24 @@ def test_sample_joins_images_in_half_of_the_draws(
     assert len(images) == 1 or counts.count(1) == HALF
 
 
+@pytest.mark.parametrize(("dialect", "net"), [
+    ("alexeyab", Augmentation(mosaic=True, blur=1, hue=0.1)),
+    ("alexeyab", Augmentation(mixup=True, gaussian_noise=20, saturation=1.5)),
+    ("alexeyab", Augmentation(flip=False, blur=7)), ("pjreddie", Augmentation(hue=0.1, exposure=1.5)),
+])  # fmt: skip
+def test_sample_fills_every_value_of_a_given_array(dialect: str, net: Augmentation, tmp_path: Path) -> None:
+    detection, images = _detection(tmp_path, net, dialect)
+    images.pixels = np.random.default_rng(2).integers(0, 256, images.pixels.shape).astype(np.uint8)
+    for dataset in (detection, _classification(net, dialect)):
+        for number in range(12):
+            expected = dataset.sample(create_generator(3, number), (8, 16))
+            out = np.full((3, 8, 16), np.nan, np.float32)
+            sample = dataset.sample(create_generator(3, number), (8, 16), out)
+            assert sample.image is out
+            assert np.array_equal(out, expected.image)
+            assert np.array_equal(sample.truth, expected.truth)
+
+
 def test_mixup_sample_is_mean_of_two_images_with_boxes_of_both(tmp_path: Path) -> None:
     dataset, images = _detection(tmp_path, Augmentation(mixup=True, flip=False), jitter=0)
     shades = iter([40, 80] * 20)
@@ -338,3 +356,9 @@ def test_image_place_window_equals_part_of_whole() -> None:
             assert whole.shape == (3, 16, 24)
             assert np.array_equal(part, whole[:, 2:9, 5:20])
             assert np.array_equal(whole, geometry.render(pixels, (16, 24), flip=not flip)[:, :, ::-1])
+
+
+@pytest.mark.parametrize(("width", "height"), [(0.4, 12), (20, 0.4)])
+def test_image_place_below_one_pixel_is_gray(width: float, height: float) -> None:
+    pixels = np.zeros((11, 17, 3), np.uint8)
+    assert (ImagePlace(width, height, 3, 2).render(pixels, (16, 24), flip=True) == 0.5).all()

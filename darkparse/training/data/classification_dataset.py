@@ -29,12 +29,15 @@ class ClassificationDataset:
         self.images, self.net, self.labels = images, net, labels
         self.dialect, self.width = network.dialect, network.net.width
 
-    def sample(self, random: np.random.Generator, size: Size) -> Sample:
-        """Draw a sample for an input of `size`; raise DarkparseError if an image cannot be read."""
+    def sample(self, random: np.random.Generator, size: Size, out: Floats | None = None) -> Sample:
+        """Draw a sample; see `DetectionDataset.sample`."""
         sample, net = self._sample_mixed(random, size), self.net
-        if not net.blur or random.integers(BLUR_ODDS):
+        if net.blur and not random.integers(BLUR_ODDS):
+            sample = sample._replace(image=blur(sample.image, DEFAULT_BLUR if net.blur == 1 else net.blur))
+        if out is None:
             return sample
-        return sample._replace(image=blur(sample.image, DEFAULT_BLUR if net.blur == 1 else net.blur))
+        out[:] = sample.image
+        return sample._replace(image=out)
 
     def _sample_mixed(self, random: np.random.Generator, size: Size) -> Sample:
         """Draw an image, combined with others half of the time if the cfg enables that."""

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from darkparse.detect.preprocess import BAND_ROWS, Floats
+from darkparse.detect.preprocess import Floats
 
+BAND_ROWS = 64
+"""Rows that are distorted at once, so that the intermediate values fit into the CPU caches."""
 BACKGROUND_BLUR = 17
 """Kernel width with `blur=1` (image_opencv.cpp image_data_augmentation)."""
 
 
 def distort(image: Floats, hue: float, saturation: float, exposure: float) -> Floats:
-    """Shift the hue and scale saturation and value (image.c distort_image).
+    """Shift the hue and scale saturation and value of an image, in place, and return it (image.c distort_image).
 
     Args:
         image: (C, H, W); with fewer than three channels only the value is scaled.
@@ -22,11 +24,11 @@ def distort(image: Floats, hue: float, saturation: float, exposure: float) -> Fl
     if (hue, saturation, exposure) == (0, 1, 1):
         return image
     if len(image) < 3:
-        return (image * np.float32(exposure)).clip(0, 1)
-    out = image.copy()
+        image *= np.float32(exposure)
+        return image.clip(0, 1, image)
     for row in range(0, image.shape[1], BAND_ROWS):
-        _distort(out[:3, row : row + BAND_ROWS], hue, saturation, exposure)
-    return out
+        _distort(image[:3, row : row + BAND_ROWS], hue, saturation, exposure)
+    return image
 
 
 def _distort(image: Floats, hue: float, saturation: float, exposure: float) -> None:
@@ -35,14 +37,18 @@ def _distort(image: Floats, hue: float, saturation: float, exposure: float) -> N
     spread = value - np.minimum(np.minimum(red, green), blue)
     scale = np.float32(1) / np.maximum(spread, np.float32(1e-30))
     # Position on the color wheel: 0 to 6 from red via green and blue back to red.
-    sector = np.where(value == green, 2 + (blue - red) * scale, 4 + (red - green) * scale)
-    sector = np.where(value == red, (green - blue) * scale, sector) + np.float32(6 * hue)
+    sector = (red - green) * scale + 4
+    np.copyto(sector, (blue - red) * scale + 2, where=value == green)
+    np.copyto(sector, (green - blue) * scale, where=value == red)
+    sector += np.float32(6 * hue)
     sector -= np.floor(sector / 6) * 6
     spread *= np.float32(saturation * exposure)
     value *= np.float32(exposure)
     # Each share is the distance of a channel below the value, as a fraction of the spread.
     for channel, share in zip(image, (2 - abs(sector - 3), abs(sector - 2) - 1, abs(sector - 4) - 1), strict=True):
-        np.clip(value - share.clip(0, 1) * spread, 0, 1, channel)
+        share.clip(0, 1, share)
+        share *= spread
+        np.subtract(value, share, share).clip(0, 1, channel)
 
 
 def blur(image: Floats, kernel: int) -> Floats:

@@ -145,10 +145,10 @@ class Loader:
         image_array, truth, paths = images.numpy(), [], []
         try:
             for row in range(self.rows):
-                image, rows, path = self.dataset.sample(create_generator(self.seed, IMAGE_STREAM, number, row), size)
-                image_array[row] = image
-                truth.append(rows)
-                paths.append(path)
+                random = create_generator(self.seed, IMAGE_STREAM, number, row)
+                sample = self.dataset.sample(random, size, image_array[row])
+                truth.append(sample.truth)
+                paths.append(sample.path)
         except DarkparseError as problem:
             return problem
         return number, images, truth, paths

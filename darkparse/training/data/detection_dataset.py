@@ -71,30 +71,39 @@ class DetectionDataset:
         self.dialect, self.channels = network.dialect, network.net.channels
         self.classes: int = getattr(network.nodes[network.heads[-1]].layer, "classes", 0)
 
-    def sample(self, random: np.random.Generator, size: Size) -> Sample:
-        """Draw a sample for an input of `size`; raise DarkparseError if an image or a label cannot be read."""
+    def sample(self, random: np.random.Generator, size: Size, out: Floats | None = None) -> Sample:
+        """Draw a sample.
+
+        Args:
+            random: Source of all random choices.
+            size: Height and width of the input.
+            out: Array (C, H, W) to write the image to.
+
+        Raises:
+            DarkparseError: An image or a label cannot be read.
+        """
+        out = np.empty((self.channels, *size), np.float32) if out is None else out
         is_mixed = (self.net.mosaic or self.net.mixup) and bool(random.integers(2))
         if is_mixed and self.net.mosaic:
-            return self._sample_mosaic(random, size)
+            return self._sample_mosaic(random, size, out)
         transforms = [self._sample_transform(random, size) for _ in range(2 if is_mixed else 1)]
         boxes = [self._read_boxes(random, transform, size) for transform in transforms]
-        images = [
-            self._render(random, transform, size, found) for transform, found in zip(transforms, boxes, strict=True)
-        ]
-        image = images[0] if len(images) == 1 else (images[0] + images[1]) / np.float32(2)
+        image = self._render(random, transforms[0], size, boxes[0], FULL_WINDOW, out)
+        if is_mixed:
+            image += self._render(random, transforms[1], size, boxes[1])
+            image /= np.float32(2)
         return Sample(image, np.concatenate(boxes)[: self.head.max], transforms[0].image.path)
 
-    def _sample_mosaic(self, random: np.random.Generator, size: Size) -> Sample:
+    def _sample_mosaic(self, random: np.random.Generator, size: Size, image: Floats) -> Sample:
         row, column = sample_mosaic_center(random, size)
-        image, all_boxes, paths = np.empty((self.channels, *size), np.float32), [], []
+        all_boxes, paths = [], []
         for number in range(4):
             transform = self._sample_transform(random, size, tile=number)
             crop: CropWindow = transform.geometry  # type: ignore[assignment]
             mosaic_tile = build_tile(number, size, (row, column), crop, transform.shape, flip=transform.flip)
             boxes = self._read_boxes(random, transform, size)
-            image[:, mosaic_tile.window[0], mosaic_tile.window[1]] = self._render(
-                random, transform, size, boxes, mosaic_tile.source
-            )
+            tile_image = image[:, mosaic_tile.window[0], mosaic_tile.window[1]]
+            self._render(random, transform, size, boxes, mosaic_tile.source, tile_image)
             all_boxes.append(mosaic_tile.place_boxes(boxes, size, bound=self.net.mosaic_bound))
             paths.append(transform.image.path)
         return Sample(image, np.concatenate(all_boxes)[: self.head.max], paths[0])
@@ -138,19 +147,25 @@ class DetectionDataset:
         size: Size,
         boxes: Floats,
         window: Window = FULL_WINDOW,
+        out: Floats | None = None,
     ) -> Floats:
-        """Render an image as (C, *size), or a window of it."""
+        """Render an image as (C, *size), or a window of it, in `out` if there is one."""
         colors, kernel = transform.colors, transform.colors.blur
         if kernel > 1:
             smallest = (boxes[:, 2:4] * np.array(size[::-1], np.float32)).min(initial=8 * kernel if len(boxes) else 0)
             kernel = min(kernel, int(smallest) // 8)
         # Blurring needs pixels outside the window.
-        rendered_window = FULL_WINDOW if kernel else window
-        image = transform.geometry.render(transform.pixels, size, flip=transform.flip, window=rendered_window)
+        rendered_window, target = (FULL_WINDOW, None) if kernel else (window, out)
+        image = transform.geometry.render(
+            transform.pixels, size, flip=transform.flip, window=rendered_window, out=target
+        )
         image = distort(image, colors.hue, colors.saturation, colors.exposure)
         if kernel:
             image = blur_background(image, boxes) if kernel == 1 else blur(image, kernel)
             image = image[:, window[0], window[1]]
         if colors.noise:
             image = add_noise(image, random.normal(0, colors.noise, image.shape).astype(np.float32))
-        return image
+        if out is None or image is out:
+            return image
+        out[:] = image
+        return out

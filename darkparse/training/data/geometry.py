@@ -18,6 +18,8 @@ MIN_SIDE = 0.001
 Window = tuple[slice, slice]
 """Rows and columns of the input."""
 FULL_WINDOW: Window = (slice(None), slice(None))
+REVERSED = slice(None, None, -1)
+"""Positions of a flipped axis."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,15 +32,34 @@ class ImagePlace:
     left: float
     top: float
 
-    def render(self, pixels: Pixels, size: Size, *, flip: bool, window: Window = FULL_WINDOW) -> Floats:
-        """Render a window of the input as (C, rows, columns), float32 in [0, 1]."""
-        out = np.full((pixels.shape[2], *size), 0.5, np.float32)
-        height, width = int(self.height), int(self.width)
-        rows, top = _clip_taps(_bilinear_taps(pixels.shape[0], height), int(self.top), size[0])
-        columns, left = _clip_taps(_bilinear_taps(pixels.shape[1], width), int(self.left), size[1])
-        patch = resample(pixels, rows, columns)
-        out[:, top : top + patch.shape[1], left : left + patch.shape[2]] = patch
-        return out[:, :, :: -1 if flip else 1][:, window[0], window[1]]
+    def render(
+        self, pixels: Pixels, size: Size, *, flip: bool, window: Window = FULL_WINDOW, out: Floats | None = None
+    ) -> Floats:
+        """Render a window of the input.
+
+        Args:
+            pixels: (H, W, C), uint8, or float32 in [0, 1].
+            size: Height and width of the input.
+            flip: Flip horizontally.
+            window: Rows and columns of the flipped input.
+            out: Array to write to.
+
+        Returns:
+            (C, rows, columns), float32 in [0, 1].
+        """
+        y, x = (range(length)[positions] for length, positions in zip(size, window, strict=True))
+        out = np.empty((pixels.shape[2], len(y), len(x)), np.float32) if out is None else out
+        out.fill(0.5)
+        rows = _bilinear_taps(pixels.shape[0], int(self.height))
+        columns, left = _bilinear_taps(pixels.shape[1], int(self.width)), int(self.left)
+        if flip:
+            columns, left = _slice_taps(columns, REVERSED), size[1] - left - columns.weights.shape[1]
+        rows, top = _clip_taps(rows, int(self.top) - y.start, len(y))
+        columns, left = _clip_taps(columns, left - x.start, len(x))
+        height, width = rows.weights.shape[1], columns.weights.shape[1]
+        if height and width:
+            resample(pixels, rows, columns, out[:, top : top + height, left : left + width])
+        return out
 
     def move_boxes(self, boxes: Floats, size: Size, shape: Size, *, flip: bool) -> Floats:
         """Transform boxes (K, 5) into the input; see `transform_boxes`."""
@@ -60,7 +81,9 @@ class CropWindow:
     right: int
     bottom: int
 
-    def render(self, pixels: Pixels, size: Size, *, flip: bool, window: Window = FULL_WINDOW) -> Floats:
+    def render(
+        self, pixels: Pixels, size: Size, *, flip: bool, window: Window = FULL_WINDOW, out: Floats | None = None
+    ) -> Floats:
         """Render a window of the input; see `ImagePlace.render`."""
         height, width = pixels.shape[:2]
         rows = _shift_taps(
@@ -72,7 +95,8 @@ class CropWindow:
         return resample(
             pixels,
             _slice_taps(rows, window[0]),
-            _slice_taps(_slice_taps(columns, slice(None, None, -1 if flip else 1)), window[1]),
+            _slice_taps(_slice_taps(columns, REVERSED) if flip else columns, window[1]),
+            out,
         )
 
     def move_boxes(self, boxes: Floats, size: Size, shape: Size, *, flip: bool) -> Floats:
