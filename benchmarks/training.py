@@ -3,49 +3,59 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from benchmarks.case import Case
-from benchmarks.peers import Eager, Module, Torch
+from benchmarks.peers import Eager, Module
 
 Step = Callable[[], Any]
 
 
-def plain(kind: type[Torch]) -> Callable[[Case], Step]:
-    """The mean square of the outputs as the loss, and PyTorch's SGD."""
+def eager(case: Case, *, channels_last: bool, bfloat16: bool = False) -> Step:
+    """Train the emitted source with the mean squares of its outputs as the loss, and PyTorch's SGD."""
+    import torch
 
-    def ready(case: Case) -> Step:
-        import torch
+    layout = torch.channels_last if channels_last else torch.contiguous_format
+    model = Eager(case).model.train().to(memory_format=layout)
+    optimizer = torch.optim.SGD(model.parameters(), 1e-4, momentum=0.9, weight_decay=5e-4)
+    x = torch.rand(case.batch, 3, case.size, case.size).to(memory_format=layout)
 
-        model = kind(case).model.train()
-        optimizer = torch.optim.SGD(model.parameters(), 1e-4, momentum=0.9, weight_decay=5e-4)
-        x = torch.rand(case.batch, 3, case.size, case.size)
+    def step() -> None:
+        with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
+            outputs = model(x)
+        sum(output.float().square().mean() for output in outputs).backward()
+        optimizer.step()
+        optimizer.zero_grad()
 
-        def step() -> None:
-            loss = sum(output.square().mean() for output in model(x))
-            loss.backward()
-            optimizer.step()
-            optimizer.zero_grad()
-
-        return step
-
-    return ready
+    return step
 
 
-def with_losses(case: Case) -> Step:
-    """Darknet's losses of five objects a picture, and its update."""
+def darknet(case: Case, *, bfloat16: bool = False) -> Step:
+    """Train as `darkparse train` does: Darknet's losses of five objects per image, its checks and its update."""
     import torch
 
     import darkparse
+    from darkparse.training.distributed import SelectedOutputs
+    from darkparse.training.finite_check import check_gradients, check_loss
+    from darkparse.training.memory_format import convert_model
+    from darkparse.training.precision import Precision
 
-    model = Module(case).model.train()
+    model = convert_model(Module(case).model.train())
     losses = darkparse.training.losses.Losses(model)
     optimizer, schedule = darkparse.training.build_optimizer(model)
+    run = SelectedOutputs(model, {*losses.heads, *losses.entries.values()})
+    precision = Precision(torch.device("cpu"), torch.bfloat16 if bfloat16 else None)
     x = torch.rand(case.batch, 3, case.size, case.size)
     truth = [torch.rand(5, 5) * torch.tensor([1, 1, 0.4, 0.4, 0]) for _ in range(case.batch)]
 
     def step() -> None:
-        losses(model.layer_outputs(x), truth, seen=schedule.seen).total.backward()
+        with precision.autocast():
+            outputs = run(x)
+        loss = losses(outputs, truth, seen=schedule.seen)
+        check_loss(model, schedule.batch, x, [], loss, "")
+        loss.total.backward()
+        check_gradients(model, schedule.batch, "")
         optimizer.step()
         optimizer.zero_grad()
         schedule.step()
@@ -54,7 +64,9 @@ def with_losses(case: Case) -> Step:
 
 
 STEPS: dict[str, Callable[[Case], Step]] = {
-    "PyTorch, eager": plain(Eager),
-    "darkparse's module, the same loop": plain(Module),
-    "darkparse's module, Darknet's losses and optimizer": with_losses,
+    "PyTorch, eager": partial(eager, channels_last=False),
+    "PyTorch, eager, channels last": partial(eager, channels_last=True),
+    "PyTorch, eager, channels last, bfloat16": partial(eager, channels_last=True, bfloat16=True),
+    "darkparse train": darknet,
+    "darkparse train --amp": partial(darknet, bfloat16=True),
 }
