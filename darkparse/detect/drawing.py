@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image as PillowImage
     from PIL.ImageFont import FreeTypeFont, ImageFont
 
+    Font = FreeTypeFont | ImageFont
 
 Color = tuple[int, int, int]
 
@@ -58,7 +59,7 @@ def draw(image: Any, detections: Sequence[Detection], size: Size, *, apply_exif:
     occupied = np.zeros(size, np.bool_)
     for detection in detections:
         text = f"{detection.name} {detection.score * 100:.0f}%"
-        draw_label(canvas, text, detection.xyxy[:2], class_color(detection.class_id), font, occupied)
+        draw_label(drawing, text, detection.xyxy[:2], class_color(detection.class_id), font, occupied)
     return drawing
 
 
@@ -82,27 +83,38 @@ def open_for_drawing(image: Any, size: Size, *, apply_exif: bool = False) -> Pil
 
 
 def draw_label(
-    canvas: Any, text: str, corner: tuple[float, float], color: Color, font: Any, occupied: NDArray[np.bool_]
+    drawing: PillowImage, text: str, corner: tuple[float, float], color: Color, font: Font, occupied: NDArray[np.bool_]
 ) -> None:
     """Draw a label above the top edge of a box, or lower if the space is occupied.
 
     Args:
-        canvas: Pillow's ImageDraw.
+        drawing: RGB image to draw on.
         text: Text of the label.
         corner: Left and top of the box in pixels.
         color: Background color.
         font: Font of the label.
         occupied: (H, W), pixels covered by labels; the new label is added.
     """
-    left, top, right, bottom = canvas.textbbox((0, 0), text, font=font)
-    width, height = math.ceil(right - left) + 6, math.ceil(bottom - top) + 6
+    label = _render_label(text, color, font)
+    width, height = label.width - 1, label.height - 1
     x = round(min(max(corner[0], 0), max(occupied.shape[1] - width, 0)))
     y = round(corner[1] - height if corner[1] >= height else corner[1])
     while occupied[y : y + height, x : x + width].any() and y + 2 * height <= occupied.shape[0]:
         y += height
     occupied[y : y + height, x : x + width] = True
-    canvas.rectangle((x, y, x + width, y + height), fill=color)
-    canvas.text((x + 3 - left, y + 3 - top), text, font=font, fill=text_color(color))
+    drawing.paste(label, (x, y))
+
+
+@lru_cache(maxsize=1024)
+def _render_label(text: str, color: Color, font: Font) -> PillowImage:
+    """Render a label, one pixel larger than the space it needs; the images of a run repeat most of their labels."""
+    from PIL import ImageDraw
+
+    pillow = import_pillow()
+    left, top, right, bottom = ImageDraw.Draw(pillow.new("RGB", (1, 1))).textbbox((0, 0), text, font=font)
+    label: PillowImage = pillow.new("RGB", (math.ceil(right - left) + 7, math.ceil(bottom - top) + 7), color)
+    ImageDraw.Draw(label).text((3 - left, 3 - top), text, font=font, fill=text_color(color))
+    return label
 
 
 def _draw_list(canvas: Any, detections: Sequence[Detection], font: Any) -> None:
@@ -136,7 +148,7 @@ def text_color(background: Color) -> Color:
 
 
 @lru_cache(maxsize=16)
-def load_font(size: int) -> FreeTypeFont | ImageFont:
+def load_font(size: int) -> Font:
     """Return Pillow's own font in a size in pixels."""
     from PIL import ImageFont
 

@@ -151,7 +151,7 @@ def draw_errors(image: ImageErrors) -> PillowImage:
     occupied = np.zeros(drawing.size[::-1], np.bool_)
     for error in image.errors:
         corner = _to_pixels(error.box, drawing)[:2]
-        draw_label(canvas, error.text, corner, COLORS[error.kind], font, occupied)
+        draw_label(drawing, error.text, corner, COLORS[error.kind], font, occupied)
     return drawing
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from inspect import unwrap
 from typing import Any
 
 import torch
@@ -35,6 +36,13 @@ class DarknetOptimizer(torch.optim.Optimizer):
     averages: dict[Tensor, Tensor]
     net: NetTraining
 
+    # PyTorch wraps these methods and `step` to keep its compiler out of them, and imports the compiler for that: 1.6 s
+    # at the start of a training.
+    add_param_group = unwrap(torch.optim.Optimizer.add_param_group)
+    zero_grad = unwrap(torch.optim.Optimizer.zero_grad)
+    state_dict = unwrap(torch.optim.Optimizer.state_dict)
+    load_state_dict = unwrap(torch.optim.Optimizer.load_state_dict)
+
     def start(self, batch: int, rate: float) -> None:
         """Set the number of the next batch and its learning rate."""
         self.batch = batch
@@ -52,8 +60,8 @@ class DarknetOptimizer(torch.optim.Optimizer):
                     parameter.grad = torch.zeros_like(parameter)
             if group["limited"]:
                 self.limit(group)
-        super().step(closure)
         with torch.no_grad():
+            unwrap(super().step.__func__)(self, closure)  # type: ignore[attr-defined]
             for parameter, clip in ((p, group["clip"]) for group in self.param_groups for p in group["params"]):
                 if clip:
                     parameter.clamp_(-clip, clip)

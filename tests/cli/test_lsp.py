@@ -2,88 +2,36 @@
 
 from __future__ import annotations
 
-import asyncio
-import sys
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import pytest
-
-pytest.importorskip("pygls")
-
-from lsprotocol import types
-from pygls.lsp.client import LanguageClient
 
 from darkparse.cli.lsp import completions
 from tests.conftest import ROOT
 
+if TYPE_CHECKING:
+    from tests.cli.editor import Editor
+
+pytest.importorskip("pygls")
+
 NET = "[net]\nwidth=64\nheight=64\nchannels=3\n\n"
 CONV = "[convolutional]\nfilters=8\nsize=3\nstride=2\npad=1\nactivation=leaky\n\n"
 ROUTED = NET + CONV + "[convolutional]\nfilters=8\n\n[route]\nlayers = -1,0\n"
-URI = "file:///cfgs/a.cfg"
-
-Session = Callable[["Editor"], Awaitable[None]]
 
 
-class Editor:
-    """A client with one open file, and the findings that came for it last."""
+def _with_editor(session: Callable[[Editor], Awaitable[None]]) -> None:
+    from tests.cli.editor import run_session
 
-    def __init__(self, client: LanguageClient) -> None:
-        self.client = client
-        self.found: asyncio.Queue[types.PublishDiagnosticsParams] = asyncio.Queue()
-        self.version = 0
-
-        @client.feature(types.TEXT_DOCUMENT_PUBLISH_DIAGNOSTICS)  # type: ignore[untyped-decorator]
-        def published(params: types.PublishDiagnosticsParams) -> None:
-            self.found.put_nowait(params)
-
-    async def open(self, text: str) -> list[types.Diagnostic]:
-        item = types.TextDocumentItem(URI, "darknet", 0, text)
-        self.client.text_document_did_open(types.DidOpenTextDocumentParams(item))
-        return list((await self.found.get()).diagnostics)
-
-    async def change(self, text: str) -> list[types.Diagnostic]:
-        self.version += 1
-        where = types.VersionedTextDocumentIdentifier(self.version, URI)
-        whole = types.TextDocumentContentChangeWholeDocument(text)
-        self.client.text_document_did_change(types.DidChangeTextDocumentParams(where, [whole]))
-        return list((await self.found.get()).diagnostics)
-
-    async def hover(self, line: int) -> str:
-        at = types.HoverParams(types.TextDocumentIdentifier(URI), types.Position(line - 1, 0))
-        hover: Any = await self.client.text_document_hover_async(at)
-        return hover.contents.value if hover else ""
-
-    async def definition(self, line: int, column: int) -> int | None:
-        at = types.DefinitionParams(types.TextDocumentIdentifier(URI), types.Position(line - 1, column - 1))
-        place: Any = await self.client.text_document_definition_async(at)
-        return place.range.start.line + 1 if place else None
-
-    async def complete(self, line: int, column: int) -> list[str]:
-        at = types.CompletionParams(types.TextDocumentIdentifier(URI), types.Position(line - 1, column - 1))
-        items: Any = await self.client.text_document_completion_async(at)
-        return [item.label for item in items]
-
-
-def _with_editor(session: Session) -> None:
-    async def run() -> None:
-        client = LanguageClient("editor", "1")
-        editor = Editor(client)
-        await client.start_io(sys.executable, "-m", "darkparse", "lsp")
-        await client.initialize_async(types.InitializeParams(types.ClientCapabilities()))
-        client.initialized(types.InitializedParams())
-        await session(editor)
-        await client.shutdown_async(None)
-        client.exit(None)
-        await client.stop()  # type: ignore[no-untyped-call]
-
-    asyncio.run(asyncio.wait_for(run(), 60))
+    run_session(session)
 
 
 @pytest.mark.process
 def test_lsp_session_answers_diagnostics_hover_and_definition() -> None:
+    from lsprotocol import types
+
     async def session(editor: Editor) -> None:
         assert await editor.open(ROUTED) == []
         told = await editor.hover(7)

@@ -15,8 +15,10 @@ Floats = NDArray[np.float32]
 
 
 def session_of(path: Path) -> Any:
-    """Create a session for a file on the CPU."""
-    return onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    """Create a session for a file on the CPU, with one thread: the networks of tests are too small for more."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
 class Runner:

@@ -110,8 +110,8 @@ BAD_BODIES: dict[str, Callable[[], bytes]] = {
     "numpy": lambda: b"\x93NUMPY" + bytes(100),
     "cut": lambda: encode(picture(0))[:-80],
     "many bytes": lambda: bytes(20_000_001),
-    "many pixels": lambda: encode(Image.new("L", (5001, 5000)), compress_level=1),
-    "most pixels": lambda: encode(Image.new("L", (16000, 16000)), compress_level=1),
+    "many pixels": lambda: encode(Image.new("1", (5001, 5000)), compress_level=1),
+    "most pixels": lambda: encode(Image.new("1", (16000, 16000)), compress_level=1),
     "good": lambda: encode(picture(0)),
 }
 """Bodies of requests; the large ones are made only where they are sent."""
