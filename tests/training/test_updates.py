@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -208,3 +210,16 @@ def test_losses_of_truth_with_wrong_type_raise() -> None:
     outputs = model.layer_outputs(torch.rand(2, 3, 64, 64))
     with pytest.raises(ValueError, match=r"list of 2 tensors \(K, 5\)"):
         losses(outputs, torch.zeros(2, 5), seen=0)
+
+
+def test_training_does_not_import_compiler_of_torch() -> None:
+    """It takes 1.6 s to import, and PyTorch's own optimizers do."""
+    script = """
+import sys
+from tests.training.test_updates import _built, _network, _train
+for net in ("", "adam=1"):
+    _train(_built(_network(net=net)), 2)
+assert "torch._dynamo" not in sys.modules
+"""
+    run = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
