@@ -31,7 +31,9 @@ MIN_MEAN_IOU, MAX_SCORE_DIFFERENCE = 0.98, 0.10
 SHAPES = locate_cfg("shapes").with_suffix("")
 """Directory with the weights and images of a small detector."""
 
-needs_openvino = pytest.mark.skipif(find_spec("openvino") is None, reason="needs openvino: pip install openvino")
+needs_openvino = pytest.mark.skipif(
+    find_spec("openvino") is None, reason="needs openvino: pip install 'darkparse[openvino]'"
+)
 
 
 def crop_images(paths: list[Path]) -> Iterator[NDArray[np.uint8]]:

@@ -251,7 +251,7 @@ def test_engine_with_unsupported_option_raises(tmp_path: Path) -> None:
         _ = Detector.load(cfg, weights, engine="onnxruntime").model
 
 
-@pytest.mark.skipif(find_spec("openvino") is None, reason="needs openvino")
+@pytest.mark.skipif(find_spec("openvino") is None, reason="needs openvino: pip install 'darkparse[openvino]'")
 def test_engine_auto_runs_layer_without_emitter_on_torch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cfg, weights = tiny_weights(tmp_path)
     expected = Detector.load(cfg, weights, engine="torch").detect(picture(0), threshold=0.1)

@@ -99,7 +99,7 @@ def test_engine_without_temporary_file_gets_graph_in_memory(
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(sys.platform != "linux", reason="reads the peak of the memory from /proc")
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc for the peak memory: run it on Linux")
 @each
 def test_engine_needs_little_more_memory_than_its_runtime(engine: str, tmp_path: Path) -> None:
     network = darkparse.compile("yolov3-tiny", size=64)

@@ -56,7 +56,7 @@ def test_tflite_file_equals_module(heads: Any, small: Path, capsys: pytest.Captu
         assert actual.shape == (1, 7, 128)
 
 
-@pytest.mark.skipif(find_spec("litert_torch") is not None, reason="only without litert-torch")
+@pytest.mark.skipif(find_spec("litert_torch") is not None, reason="needs an environment without litert-torch")
 def test_tflite_without_converter_is_refused_with_the_way(small: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:
         convert(small, "x.tflite")

@@ -69,7 +69,7 @@ def test_dry_run_writes_images_of_first_batch(data: Path, tmp_path: Path, capsys
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(sys.platform != "linux", reason="the peak of a step is read from /proc")
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc for the peak memory: run it on Linux")
 def test_dry_run_extends_memory_within_15_percent_and_changes_no_file(data: Path, tmp_path: Path) -> None:
     own, path = _own(data, tmp_path / "own"), tmp_path / "mine.cfg"
     main(["edit", "shapes", "--data", str(own), "--set", "batch=64", "--set", "subdivisions=1", "-o", str(path)])
@@ -285,9 +285,7 @@ def test_train_overfits_8_images(tmp_path: Path) -> None:
     """From the first 100 layers of yolo-fastest-1.1, in ten minutes of one processor."""
     models = SHARED / "models"
     if not models.is_dir():
-        pytest.skip(
-            "needs Darknet's reference numbers in ../shared, which are not published; tests/data/reference has a part"
-        )
+        pytest.skip("needs trained models in ../shared/models, which are not published")
     data = draw(tmp_path, train=8, valid=0)
     text = data.read_text()
     data.write_text(text.replace("valid.txt", "train.txt"))

@@ -47,9 +47,9 @@ def check_every_selection(path: Path) -> None:
     try:
         count = count_classes(network)
     except darkparse.DarkparseError:
-        pytest.skip("a network without classes")
+        pytest.skip("not possible: the network has no classes")
     if any(getattr(node.layer, "tree", None) for node in network.nodes):
-        pytest.skip("a word tree")
+        pytest.skip("not possible: the network has a word tree")
     arrays = make_arrays(network)
     if path.stem.startswith("go"):
         with pytest.raises(darkparse.CfgError, match="mixes channels"):  # moves on a board, no classes

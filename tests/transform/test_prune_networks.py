@@ -53,7 +53,7 @@ def is_simple(network: Network) -> bool:
 def prune_zeros(network: Network) -> tuple[Network, Arrays, Arrays]:
     """Return the pruned network, its arrays and those of the network, or skip a network without such channels."""
     if not is_simple(network):
-        pytest.skip("no batch-norm convolution that only convolutions and max-pools read")
+        pytest.skip("not possible: no batch-norm convolution that only convolutions and max-pools read")
     arrays = make_planted(network)
     pruned, pruned_arrays, count = remove_zeros(network, arrays)
     assert count > 0

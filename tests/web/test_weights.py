@@ -229,7 +229,7 @@ def test_images_work_offline_before_the_first_one(browser: Browser) -> None:
     context.close()
 
 
-@pytest.mark.skipif(not REAL.is_file(), reason="needs the reference models")
+@pytest.mark.skipif(not REAL.is_file(), reason="needs trained models in ../shared/models, which are not published")
 def test_boxes_of_trained_model_equal_those_of_detect(opened: Opened) -> None:
     image = REAL.parents[1] / "images" / "dog.png"
     opened.drop(REAL)

@@ -87,7 +87,7 @@ def test_original_cfg_weights_round_trip(cfg: Path, dialect: str, tmp_path: Path
     try:
         net = darkparse.compile(cfg, dialect=dialect)
     except darkparse.CfgError as problem:
-        pytest.skip(f"does not compile as {dialect}: {problem.diagnostics[0].message}")
+        pytest.skip(f"not possible: does not compile as {dialect}: {problem.diagnostics[0].message}")
     if 4 * net.stored_floats > LARGEST:
         pytest.skip(f"more than {LARGEST:,} bytes: set DARKPARSE_LARGEST_FILE to include it")
     # A container does not hold a word tree: it is looked for beside it.
