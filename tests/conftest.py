@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import math
 import os
 import re
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 from _pytest.mark import ParameterSet
+from _pytest.runner import runtestprotocol
 
 from tests.process_detection import refuse_interpreter, starts_process
 
@@ -60,6 +62,22 @@ def examples(count: int) -> hypothesis.settings:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--overwrite", action="store_true", help="rewrite the golden text files with what is printed now")
+
+
+class PassedOnce:
+    """Sends one report of a passed test instead of three: sending the others takes as long as a short test."""
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> bool:
+        for report in runtestprotocol(item, log=False, nextitem=nextitem):
+            if report.when == "call" or not report.passed:
+                item.ihook.pytest_runtest_logreport(report=report)
+        return True
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if workers and config.option.durations is None:
+        config.pluginmanager.register(PassedOnce())
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -164,4 +182,14 @@ def _no_sync() -> Generator[None, None, None]:
     """Do not wait for the disk when a file is written: only a power cut would show the difference."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", lambda _: None)
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_thread_per_graph() -> Generator[None, None, None]:
+    """Run each graph on one core, because test processes share the cores, and idle threads of a graph keep one busy."""
+    from darkparse.detect.engines import graph_engine
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(graph_engine, "MAX_SINGLE_THREAD_BFLOPS", math.inf)
         yield
