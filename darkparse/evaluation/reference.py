@@ -133,6 +133,7 @@ def _run_onnx(path: Path, image: Floats) -> tuple[list[NDArray[Any]], int]:
         # Optimization would fuse the layers to compare.
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
         options.log_severity_level = 3
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # the model runs once
         session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
         values: list[NDArray[Any]] = session.run(None, {session.get_inputs()[0].name: image})
     except _get_onnx_errors() as problem:

@@ -49,6 +49,8 @@ def check_onnx(
             "checking an ONNX file requires onnxruntime\nhint: pip install 'darkparse[onnxruntime]'"
         ) from None
     options = onnxruntime.SessionOptions()
+    # A network runs once or twice: threads that wait for more work take longer than that.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(file.path.parent))
     model_bytes = file.read_bytes() + (_make_observer() if heads == "nms" else b"")
     with _runtime_errors():

@@ -26,9 +26,10 @@ import darkparse
 from tests.conftest import DATA, ROOT
 from tests.detect.reference import picture, tiny_weights
 
-uvicorn = pytest.importorskip("uvicorn")
-pytest.importorskip("fastapi")
-pytest.importorskip("python_multipart")
+pytestmark = pytest.mark.skipif(
+    any(importlib.util.find_spec(name) is None for name in ("fastapi", "uvicorn", "python_multipart")),
+    reason="needs FastAPI: pip install fastapi uvicorn python-multipart",
+)
 
 SERVER = ROOT / "examples" / "server.py"
 CASE = DATA / "images" / "boxes-infinite"
@@ -43,6 +44,8 @@ def detector(tmp_path_factory: pytest.TempPathFactory) -> darkparse.Detector:
 @pytest.fixture(scope="module")
 def server(detector: darkparse.Detector) -> Iterator[tuple[str, Any]]:
     """The service's address and its module."""
+    import uvicorn
+
     spec = importlib.util.spec_from_file_location("server", SERVER)
     assert spec is not None
     assert spec.loader is not None
