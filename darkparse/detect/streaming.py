@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -10,6 +9,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Protocol
 
+from darkparse._utils.cores import count_cores
 from darkparse.detect.detections import Detections
 from darkparse.detect.images import Pixels
 from darkparse.errors import ImageError
@@ -73,7 +73,7 @@ def stream(
         continuing: The images are frames of a video.
     """
     source = iter(images)
-    workers = 1 if detector.is_stateful else workers or min(os.cpu_count() or 1, MAX_WORKERS)
+    workers = 1 if detector.is_stateful else workers or min(count_cores(), MAX_WORKERS)
 
     def run_batch(batch_images: list[Any]) -> list[Result]:
         return _run_batch(detector, batch_images, settings, keep_pixels=keep_pixels, continuing=continuing)

@@ -288,7 +288,7 @@ def test_commands_print_selected_engine_once_on_stderr(
 
 @each
 def test_engine_divides_cores_among_workers(engine: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A small network gets one thread; others all of them, or in a stream each worker its share."""
+    """A small network gets one thread; others all cores of the process, or in a stream each worker its share."""
     made: list[tuple[int, int]] = []
     start = runtimes.RUNTIMES[engine]
 
@@ -298,7 +298,9 @@ def test_engine_divides_cores_among_workers(engine: str, tmp_path: Path, monkeyp
 
     monkeypatch.setitem(runtimes.RUNTIMES, engine, noted)
     monkeypatch.setattr("os.cpu_count", lambda: 4)
-    for limit, expected in ((1e9, [(1, 1), (2, 1)]), (0, [(1, 0), (2, 2)])):
+    cases = ((4, 1e9, [(1, 1), (2, 1)]), (4, 0, [(1, 0), (2, 2)]), (3, 0, [(1, 3), (2, 1)]), (1, 0, [(1, 1), (2, 1)]))
+    for cores, limit, expected in cases:
+        monkeypatch.setattr(graph_engine, "count_cores", lambda cores=cores: cores)
         monkeypatch.setattr(graph_engine, "MAX_SINGLE_THREAD_BFLOPS", limit)
         detector = Detector.load(*tiny_weights(tmp_path), engine=engine)
         detector.detect(picture(0, 40, 56))

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 import numpy as np
 
+from darkparse._utils.cores import count_cores
 from darkparse.detect.engines.engine import Engine, SelectedBoxes
 from darkparse.detect.engines.runtimes import RUNTIMES, Run, check_dtype, write_graph
 from darkparse.detect.preprocess import Floats
@@ -70,12 +71,16 @@ class GraphEngine(Engine):
         key = hierarchy if self._has_tree else 0.0, self._workers
         with self._lock:
             if key not in self._runs:
-                threads_per_worker = max(1, (os.cpu_count() or 1) // self._workers) if self._workers > 1 else 0
-                threads = 1 if self.network.bflops < MAX_SINGLE_THREAD_BFLOPS else threads_per_worker
+                threads = 1 if self.network.bflops < MAX_SINGLE_THREAD_BFLOPS else self._count_threads()
                 with write_graph(self._build_model(hierarchy) if self._has_tree else self._default_model) as graph:
                     self._release()
                     self._runs[key] = RUNTIMES[self.name](graph, self._workers, threads, self._dtype)
             return self._runs[key]
+
+    def _count_threads(self) -> int:
+        """Return the number of threads per worker; 0 for the runtime's default, if it may use all cores."""
+        cores = count_cores()
+        return 0 if self._workers == 1 and cores == os.cpu_count() else max(1, cores // self._workers)
 
     def _build_model(self, hierarchy: float) -> OnnxModel:
         network_graph = NetworkGraph(self.network, self._arrays, dynamic_axes=DynamicAxes(batch=False), fold=self._fold)

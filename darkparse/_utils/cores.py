@@ -1,0 +1,12 @@
+"""Number of processor cores."""
+
+from __future__ import annotations
+
+import os
+
+
+def count_cores() -> int:
+    """Return the number of cores that this process may use; `taskset` and cpusets can exclude some."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
