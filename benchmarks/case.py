@@ -33,7 +33,8 @@ class Case:
 
     @property
     def title(self) -> str:
-        return f"{self.name}, {self.size}×{self.size}, batch {self.batch}"
+        threads = "1 thread" if self.threads == 1 else f"{self.threads} threads"
+        return f"{self.name}, {self.size}×{self.size}, batch {self.batch}, {threads}"
 
     def form(self, ending: str) -> str:
         return str(Path(self.folder) / f"network{ending}")

@@ -50,6 +50,7 @@ def steady(case: Case, peers: Iterable[str], plan: Plan, say: Say, *, what: str 
                 continue
             try:
                 rows[name] = {"what": what, "case": case.title, "peer": name, "flops": flops, "batch": case.batch}
+                rows[name]["threads"] = case.threads
                 rows[name] |= _start(name, case, plan.starts, processes)
                 form = processes[name].ask("outputs", path=_saved(case, name))
                 rows[name]["apart"] = _apart(case, name, form, next(iter(rows)))

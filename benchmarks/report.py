@@ -6,6 +6,7 @@ import os
 import platform
 import sys
 from collections.abc import Callable, Iterable
+from datetime import date
 from importlib.metadata import PackageNotFoundError, version
 from itertools import groupby
 from pathlib import Path
@@ -30,20 +31,21 @@ INSTRUCTIONS = ("avx2", "avx512f", "avx512_bf16", "avx512_fp16", "amx_bf16", "am
 Column = tuple[str, Callable[[Row], str]]
 
 
-def machine(threads: int) -> dict[str, Any]:
-    """What it ran on."""
+def machine(thread_counts: Iterable[int]) -> dict[str, Any]:
+    """Return what the results depend on; `peaks` has the operations per second of each number of threads."""
     process = Process("")
-    peak = process.ask("peak", threads=threads)
+    # The fewest last: a process cannot get back cores that it gave up.
+    peaks = {str(count): process.ask("peak", threads=count) for count in sorted(thread_counts, reverse=True)}
     process.end()
     return {
         "processor": _processor(),
         "instructions": _instructions(),
         "cores": os.cpu_count(),
-        "threads": threads,
         "system": f"{platform.system()} {platform.machine()}",
+        "date": date.today().isoformat(),
         "python": platform.python_version(),
         "packages": dict(_versions()),
-        "peak": peak,
+        "peaks": peaks,
     }
 
 
@@ -78,9 +80,9 @@ MS: tuple[Column, ...] = (("best, ms", _number("best", 1e3, ".1f")), ("median, m
 MEMORY: Column = ("memory, MB", _number("memory", 1e-6, ".0f"))
 
 
-def columns(peak: float) -> dict[str, tuple[Column, ...]]:
-    """Of the table of each kind of row."""
-    share: Column = ("of the peak", lambda row: f"{row['flops'] / row['best'] / peak:.0%}")
+def columns(peaks: dict[str, float]) -> dict[str, tuple[Column, ...]]:
+    """Return the columns of the table of each kind of row."""
+    share: Column = ("of the peak", lambda row: f"{row['flops'] / row['best'] / peaks[str(row['threads'])]:.0%}")
     each: Column = ("images/s", lambda row: f"{row['batch'] / row['best']:.1f}")
     starts: list[Column] = [(f"{key}, s", _number(key, 1, ".2f")) for key in ("import", "load", "first", "whole")]
     return {
@@ -97,51 +99,83 @@ def columns(peak: float) -> dict[str, tuple[Column, ...]]:
 TITLES = {"network": "Networks", "growth": "Growth", "pictures": "End to end", "training": "Steps of training"}
 
 
-def markdown(results: dict[str, Any]) -> str:
-    """All tables, the machine first."""
-    on = results["machine"]
-    packages = ", ".join(f"{name} {number}" for name, number in on["packages"].items())
-    processor = " ".join((on["processor"], *on.get("instructions", ())))
-    parts = [
-        f"{processor}, {on['cores']} cores, {on['threads']} threads each, {on['system']}, Python {on['python']}; "
-        f"{packages}. The best product of two matrices comes to {on['peak'] / 1e9:.0f} GFLOP/s.\n"
+def tables(results: dict[str, Any]) -> list[list[Row]]:
+    """Return the rows of each table: one per case, and one for all that grows."""
+    rows = [
+        {**row, "case": TITLES["growth"], "peer": f"{row['case']}: {row['peer']}"} if row["what"] == "growth" else row
+        for row in results["rows"]
     ]
-    of = columns(on["peak"])
-    for what, rows in groupby(results["rows"], key=lambda row: str(row["what"])):
-        parts.append(f"## {TITLES[what]}\n")
-        if what == "growth":  # in one table
-            rows = ({**row, "case": "", "peer": f"{row['case']}: {row['peer']}"} for row in rows)
-        for case, some in groupby(rows, key=lambda row: str(row["case"])):
-            heads = [case, *(head for head, _ in of[what])]
-            lines = [[row["peer"], *(cell(row) for _, cell in of[what])] for row in some]
-            rule = ["---", *["--:"] * len(of[what])]
-            parts.append("".join(f"| {' | '.join(line)} |\n" for line in (heads, rule, *lines)))
+    return [list(some) for _, some in groupby(rows, key=lambda row: (row["what"], row["case"]))]
+
+
+def markdown(results: dict[str, Any], chart: Callable[[int], str] | None = None) -> str:
+    """Return all tables, after a heading with the machine.
+
+    Args:
+        results: What `run` wrote.
+        chart: Function from the number of a table to the path of its chart; None for no charts.
+    """
+    on = results["machine"]
+    instructions = f" ({', '.join(on['instructions'])})" if on["instructions"] else ""
+    packages = ", ".join(f"{name} {number}" for name, number in on["packages"].items())
+    peaks = ", ".join(f"{value / 1e9:.0f} GFLOP/s with {_count_threads(int(n))}" for n, value in on["peaks"].items())
+    parts = [
+        f"## {on['processor']}{instructions}\n\n{on['date']}, {on['cores']} cores, "
+        f"{on['system']}, Python {on['python']}; {packages}. Best product of two matrices: {peaks}.\n"
+    ]
+    columns_by_kind, what = columns(on["peaks"]), ""
+    for number, rows in enumerate(tables(results)):
+        if rows[0]["what"] != what:
+            what = rows[0]["what"]
+            parts.append(f"### {TITLES[what]}\n")
+        case = rows[0]["case"]
+        headings = ["" if what == "growth" else case, *(heading for heading, _ in columns_by_kind[what])]
+        lines = [[row["peer"], *(cell(row) for _, cell in columns_by_kind[what])] for row in rows]
+        rule = ["---", *["--:"] * len(columns_by_kind[what])]
+        parts.append("".join(f"| {' | '.join(line)} |\n" for line in (headings, rule, *lines)))
+        if chart is not None:
+            parts.append(f"![{TITLES[what]}: {case}]({chart(number)})\n")
     return "\n".join(parts)
 
 
-def plot(results: dict[str, Any], path: Path) -> None:
-    """Milliseconds in steady state as bars, a panel for each network at batch 1."""
+def _count_threads(count: int) -> str:
+    return "1 thread" if count == 1 else f"{count} threads"
+
+
+CHARTED = (("best", 1e3, "best, ms", "%.1f"), ("whole", 1, "start to first result, s", "%.2f"),
+           ("memory", 1e-6, "memory, MB", "%.0f"))  # fmt: skip
+"""Key, scale, title and format of each panel of a chart; panels without values are left out."""
+
+
+def plot(rows: list[Row], path: Path) -> None:
+    """Draw the rows of a table as bars, one panel per figure."""
     import matplotlib
 
     matplotlib.use("svg")
-    matplotlib.rcParams |= {"svg.hashsalt": "darkparse", "font.size": 8}
+    matplotlib.rcParams |= {"svg.hashsalt": "darkparse", "svg.fonttype": "none", "font.size": 8}
     from matplotlib import pyplot
 
-    rows = [row for row in results["rows"] if row["what"] == "network" and row["batch"] == 1]
-    panels = [(case, list(some)) for case, some in groupby(rows, key=lambda row: str(row["case"]))]
+    panels = [panel for panel in CHARTED if all(panel[0] in row for row in rows)]
+    label = max(len(row["peer"]) for row in rows)
     figure, axes = pyplot.subplots(
-        len(panels), 1, figsize=(7, sum(0.5 + 0.2 * len(some) for _, some in panels)), squeeze=False,
-        height_ratios=[len(some) + 1 for _, some in panels], layout="constrained",
+        1, len(panels), figsize=(0.4 + 0.065 * label + 2.2 * len(panels), 0.7 + 0.2 * len(rows)), squeeze=False,
+        sharey=True, layout="constrained",
     )  # fmt: skip
-    for axis, (case, some) in zip(axes[:, 0], panels, strict=True):
-        ours = ["#1f6feb" if row["peer"].startswith(("darkparse", "Detector")) else "#9aa4b2" for row in some]
-        bars = axis.barh([row["peer"] for row in some], [1e3 * row["best"] for row in some], color=ours)
-        axis.bar_label(bars, fmt="%.1f", padding=2)
-        axis.set_title(f"{case}: ms, best", loc="left")
-        axis.invert_yaxis()
-        axis.spines[["top", "right"]].set_visible(False)
+    colors = ["#1f6feb" if _is_ours(row["peer"]) else "#9aa4b2" for row in rows]
+    for axis, (key, scale, title, form) in zip(axes[0], panels, strict=True):
+        bars = axis.barh([row["peer"] for row in rows], [scale * row[key] for row in rows], color=colors)
+        axis.bar_label(bars, fmt=form, padding=2)
+        axis.margins(x=0.25)
+        axis.set_title(title, loc="left")
+        axis.spines[["top", "right", "bottom"]].set_visible(False)
+        axis.tick_params(left=False, bottom=False, labelbottom=False)
+    axes[0, 0].invert_yaxis()
     figure.savefig(path, metadata={"Date": None})
     pyplot.close(figure)
+
+
+def _is_ours(peer: str) -> bool:
+    return "darkparse" in peer or "Detector" in peer
 
 
 def compared(old: dict[str, Any], new: dict[str, Any]) -> list[tuple[str, str, float, float]]:

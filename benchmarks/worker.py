@@ -27,6 +27,7 @@ class Worker:
         """Import, load and run once: the seconds of each, and the most memory in bytes."""
         from benchmarks.peers import PEERS, Peer
 
+        limit_cores(case["threads"])
         kind, marks = PEERS[self._name], [time.perf_counter()]
         for module in kind.needs:
             import_module(module)
@@ -50,6 +51,8 @@ class Worker:
         """Get ready for steps of training."""
         from benchmarks.training import STEPS
 
+        limit_cores(case["threads"])
+
         self._run = STEPS[how](Case(**case))
         self._run()
         return {"memory": memory()}
@@ -57,6 +60,8 @@ class Worker:
     def pictures(self, case: dict[str, Any], paths: list[str], stream: bool) -> int:
         """Get ready for pictures; how many objects are in them."""
         from benchmarks.pictures import runner
+
+        limit_cores(case["threads"])
 
         self._run = runner(self._name, Case(**case), paths, stream=stream)
         return int(self._run())
@@ -74,6 +79,7 @@ class Worker:
         """Operations a second of the best product of two large matrices (2 · n³), by numpy's BLAS or torch's."""
         import torch
 
+        limit_cores(threads)
         torch.set_num_threads(threads)
         best = float("inf")
         a = torch.rand(1536, 1536)
@@ -81,6 +87,12 @@ class Worker:
             self._run = product
             best = min(best, *self.run(12))
         return float(2 * len(a) ** 3 / best)
+
+
+def limit_cores(count: int) -> None:
+    """Run on `count` cores, so that peers without a setting for threads use as many as the others (Linux only)."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:count])
 
 
 def memory() -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -16,23 +17,26 @@ from benchmarks.__main__ import END, START, main
 from benchmarks.report import markdown
 from tests.conftest import ROOT
 
-CASE = "a, 64×64, batch 1"
+CASE = "a, 64×64, batch 1, 2 threads"
 STARTS = {"import": 0.1, "load": 0.2, "first": 0.3, "whole": 0.7}
-COST = {"flops": 1e9, "batch": 1, "memory": 5e6, "apart": 1e-6}
+COST = {"flops": 1e9, "batch": 1, "threads": 2, "memory": 5e6, "apart": 1e-6}
 WHOLE = {"what": "network", "case": CASE, "peer": "ncnn", **STARTS, **COST}
 FOUND = {"what": "pictures", "case": CASE, "peer": "OpenCV, one by one", "objects": 7}
-MACHINE = {"processor": "One", "cores": 2, "threads": 2, "system": "S", "python": "3", "packages": {"torch": "2"}}
+MACHINE = {
+    "processor": "One", "instructions": ["avx2"], "cores": 2, "system": "S", "date": "2026-11-25", "python": "3",
+    "packages": {"torch": "2"}, "peaks": {"1": 6e10, "2": 1e11},
+}  # fmt: skip
 RESULTS: dict[str, Any] = {
-    "machine": {**MACHINE, "peak": 1e11},
+    "machine": MACHINE,
     "rows": [{**WHOLE, "best": 0.02, "median": 0.03}, {**FOUND, "best": 0.1, "median": 0.2}],
 }
 
 
 def test_markdown_of_results_has_every_row() -> None:
     text = markdown(RESULTS)
-    assert (
-        "One, 2 cores, 2 threads each, S, Python 3; torch 2. The best product of two matrices comes to 100 GFLOP/s."
-        in text
+    assert text.startswith(
+        "## One (avx2)\n\n2026-11-25, 2 cores, S, Python 3; torch 2. "
+        "Best product of two matrices: 60 GFLOP/s with 1 thread, 100 GFLOP/s with 2 threads.\n"
     )
     assert "| ncnn | 0.10 | 0.20 | 0.30 | 0.70 | 20.0 | 30.0 | 50.0 | 50% | 5 | 1e-06 |\n" in text
     assert "| OpenCV, one by one | 10.0 | 5.0 | 7 |\n" in text
@@ -52,24 +56,51 @@ def test_compare_with_slower_row_exits_1(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(find_spec("matplotlib") is None, reason="needs matplotlib: pip install 'darkparse[bench]'")
-def test_write_replaces_tables_only(tmp_path: Path) -> None:
-    (tmp_path / "results").write_text(json.dumps(RESULTS), "utf-8")
+def test_write_replaces_tables_and_charts_only(tmp_path: Path) -> None:
+    (tmp_path / "pictures").mkdir()
+    for name in ("performance-old-0.svg", "other.svg"):
+        (tmp_path / "pictures" / name).write_text("", "utf-8")
+    for name in ("one.json", "two.json"):
+        (tmp_path / name).write_text(json.dumps(RESULTS), "utf-8")
     page = tmp_path / "page.md"
     page.write_text(f"before\n{START}old\n{END}after\n", "utf-8")
     for _ in range(2):
-        run = CliRunner().invoke(main, ["write", str(tmp_path / "results"), str(page)])
+        run = CliRunner().invoke(main, ["write", str(tmp_path / "one.json"), str(tmp_path / "two.json"), str(page)])
         assert run.exit_code == 0, run.output
         text = page.read_text("utf-8")
-        assert text.startswith(f"before\n{START}![")
+        assert text.startswith(f"before\n{START}## One (avx2)")
         assert text.endswith(f"{END}after\n")
         assert "old" not in text
-        assert "| ncnn |" in text
-    assert "ncnn" in (tmp_path / "pictures" / "performance.svg").read_text("utf-8")
+        assert text.count("| ncnn |") == 2
+    charts = {f"performance-{name}-{number}.svg" for name in ("one", "two") for number in range(2)}
+    assert {path.name for path in (tmp_path / "pictures").iterdir()} == {*charts, "other.svg"}
+    assert all(f"(pictures/{chart})" in text for chart in charts)
+    assert ">ncnn<" in (tmp_path / "pictures" / "performance-one-0.svg").read_text("utf-8")
 
 
 def test_performance_page_has_markers_for_tables() -> None:
     text = (ROOT / "docs" / "performance.md").read_text("utf-8")
     assert text.index(START) < text.index(END)
+
+
+@pytest.mark.skipif(find_spec("matplotlib") is None, reason="needs matplotlib: pip install 'darkparse[bench]'")
+def test_performance_page_has_tables_and_charts_of_results(tmp_path: Path) -> None:
+    results = sorted(str(path) for path in (ROOT / "benchmarks" / "results").glob("*.json"))
+    assert results
+    page = tmp_path / "performance.md"
+    text = (ROOT / "docs" / "performance.md").read_text("utf-8")
+    page.write_text(text, "utf-8")
+    assert CliRunner().invoke(main, ["write", *results, str(page)]).exit_code == 0
+    assert page.read_text("utf-8") == text
+    charts = sorted(path.name for path in (tmp_path / "pictures").iterdir())
+    assert charts == sorted(path.name for path in (ROOT / "docs" / "pictures").glob("performance-*"))
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="needs Linux")
+def test_worker_runs_on_requested_number_of_cores() -> None:
+    script = "import os; from benchmarks.worker import limit_cores; limit_cores(1); print(len(os.sched_getaffinity(0)))"
+    run = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert run.stdout == "1\n"
 
 
 @pytest.mark.slow
