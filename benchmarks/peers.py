@@ -92,6 +92,15 @@ class Optimized(Module):
     how: ClassVar[dict[str, Any]] = {"optimize": True}
 
 
+class OptimizedWithoutWinograd(Module):
+    """The fast one with direct convolutions only."""
+
+    def load(self, case: Case) -> Any:
+        import darkparse
+
+        return darkparse.optimize(super().load(case), winograd=False)
+
+
 class OptimizedBfloat16(Optimized):
     """The fast one in bfloat16, but for its last convolutions and heads."""
 
@@ -259,6 +268,7 @@ class OnOpenVinoBfloat16(OnOpenVino):
 PEERS: dict[str, type[Peer]] = {
     "darkparse.load": Module,
     "darkparse.optimize": Optimized,
+    "darkparse.optimize, no Winograd": OptimizedWithoutWinograd,
     "darkparse.optimize, bfloat16": OptimizedBfloat16,
     "Detector on torch": OnTorch,
     "Detector on torch, bfloat16": OnTorchBfloat16,
