@@ -101,7 +101,7 @@ def split_commands(line: str) -> list[list[str]] | None:
     for word in lexer:
         if word == "&&":
             commands.append([])
-        elif re.fullmatch(r"[();<>|&]+|\w+=.*|[^']*[*$].*", word):
+        elif re.fullmatch(r"[();<>|&]+|\w+=(?!=).*|[^']*[*$].*", word):
             return None
         else:
             commands[-1].append(word)

@@ -19,7 +19,7 @@ from tests.commands import run_command
 from tests.conftest import ROOT
 from tests.pages.blocks import EXECUTED, PAGES, find_blocks
 from tests.pages.conditions import CHECKOUT, EXEMPT, LONG, PACKAGES, SHORTER, is_listed, shorten
-from tests.pages.execution import PageRunner
+from tests.pages.execution import PageRunner, split_commands
 
 WHOLE = sorted({page for page, _ in LONG} | set(SHORTER))
 """Pages of which a test of every day runs only a part."""
@@ -58,6 +58,19 @@ def test_page_blocks_run_in_order_and_print_what_page_shows(
     for block in blocks:
         if block.language in EXECUTED and not is_listed(block, {*EXEMPT, *LONG} if shortened else EXEMPT):
             runner.run(shorten(block) if shortened else block)
+
+
+@pytest.mark.parametrize(
+    ("line", "commands"),
+    [
+        ("pip install torch==2.13.0 && darkparse demo", [["pip", "install", "torch==2.13.0"], ["darkparse", "demo"]]),
+        ("pip install 'lark>=1.2'", [["pip", "install", "lark>=1.2"]]),
+        ("NO_COLOR=1 darkparse list", None),
+        ("darkparse show yolov3 > yolov3.txt", None),
+    ],
+)
+def test_split_commands_runs_no_install_line_in_a_shell(line: str, commands: list[list[str]] | None) -> None:
+    assert split_commands(line) == commands
 
 
 def test_exempt_blocks_are_few_and_have_reasons() -> None:
