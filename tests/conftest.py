@@ -93,8 +93,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Generator[None, object, object]:
-    """Keep the collected tests and the imported libraries out of garbage collections, which they would slow down."""
+    """Keep the collected tests and the imported libraries out of garbage collections, which then are rarer too."""
     gc.disable()
+    gc.set_threshold(10_000, 10, 20)
     try:
         return (yield)
     finally:

@@ -157,7 +157,7 @@ def made(kind: str, path: Path) -> Path:
     elif kind == "32 bit":
         Image.fromarray(pixels[..., 0].astype(np.int32) * 70_000).save(path, "tiff")
     else:
-        Image.new("L", (14_000, 14_000)).save(path, "png", compress_level=1)
+        Image.new("1", (14_000, 14_000)).save(path, "png", compress_level=1)
     return path
 
 

@@ -258,7 +258,8 @@ def test_yaml_in_docs_compiles_and_matches_schema() -> None:
 
 
 def test_schema_of_yaml_accepts_networks_and_rejects_others() -> None:
-    documents = [yaml.safe_load(darkparse.compile(path).to_yaml()) for path in SMALL]
+    loader = yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader
+    documents = [yaml.load(darkparse.compile(path).to_yaml(), loader) for path in SMALL]
     for document in [*documents, yaml.safe_load(TEXT)]:
         validate(json.dumps(document), "network-yaml")
     for wrong in (
