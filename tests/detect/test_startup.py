@@ -61,10 +61,12 @@ def record_graphs(engine: str, monkeypatch: pytest.MonkeyPatch) -> list[runtimes
 
 
 @each
+@pytest.mark.parametrize("data_name", [runtimes.EXTERNAL_DATA_NAME, None])
 def test_engine_reads_large_graph_from_file_that_is_deleted(
-    engine: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    engine: str, data_name: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     graphs = record_graphs(engine, monkeypatch)
+    monkeypatch.setattr(runtimes, "EXTERNAL_DATA_NAME", data_name)
     monkeypatch.setattr(runtimes, "MAX_BYTES_IN_MEMORY", 0)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     cfg, weights = tiny_weights(tmp_path)
