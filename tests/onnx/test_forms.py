@@ -166,18 +166,20 @@ def test_constant_and_input_keep_their_names_as_outputs() -> None:
 @pytest.mark.parametrize("dynamic", [False, True])
 @pytest.mark.parametrize("heads", ["raw", "decoded", "yolov5", "yolov8", "nms", "features"])
 def test_stated_shapes_are_those_of_the_outputs(heads: Heads, dynamic: bool, tmp_path: Path) -> None:
+    """Read from the file, because ONNX Runtime replaces them by what it infers."""
+    onnx = pytest.importorskip("onnx")
     from tests.onnx.onnx_runtime import Runner
 
     model = initialized(darkparse.compile(SMALL, dialect="alexeyab"))
     darkparse.to_onnx(model, tmp_path / "x.onnx", heads=heads, dynamic_size=dynamic)
     run = Runner(tmp_path / "x.onnx")
-    stated = {value.name: value.shape for value in run.session.get_outputs()}
     _, height, width = model.network.input_shape
     sizes = [(1, height, width), *([(3, 2 * height, width), (1, height, 2 * width)] if dynamic else [])]
     shapes = [{name: x.shape for name, x in run(np.ones((n, 3, h, w), np.float32)).items()} for n, h, w in sizes]
-    for name, dims in stated.items():
-        for dim, *actual in zip(dims, *(shape[name] for shape in shapes), strict=True):
-            if isinstance(dim, int):
-                assert {dim} == set(actual), name
+    for output in onnx.load(tmp_path / "x.onnx").graph.output:
+        dims = output.type.tensor_type.shape.dim
+        for dim, *actual in zip(dims, *(shape[output.name] for shape in shapes), strict=True):
+            if dim.dim_param:
+                assert dynamic or dim.dim_param == "batch" or heads == "nms", output.name
             else:
-                assert len(set(actual)) > 1 or dim == "batch" or heads == "nms", name
+                assert {dim.dim_value} == set(actual), output.name

@@ -362,3 +362,12 @@ def test_image_place_window_equals_part_of_whole() -> None:
 def test_image_place_below_one_pixel_is_gray(width: float, height: float) -> None:
     pixels = np.zeros((11, 17, 3), np.uint8)
     assert (ImagePlace(width, height, 3, 2).render(pixels, (16, 24), flip=True) == 0.5).all()
+
+
+@pytest.mark.parametrize(("dialect", "boxes"), [("alexeyab", 0), ("pjreddie", 1)])
+def test_box_of_less_than_a_pixel_is_dropped_in_alexeyab_only(dialect: str, boxes: int, tmp_path: Path) -> None:
+    """data.c fill_truth_detection; pjreddie's drops sides below a thousandth of the image."""
+    dataset, images = _detection(tmp_path, Augmentation(), dialect)
+    (tmp_path / "x.txt").write_text("0 .5 .5 .02 .02\n")
+    transform = SampledTransform(images.image, images.pixels, CropWindow(0, 0, 0, 0), False, PLAIN)
+    assert len(dataset._read_boxes(create_generator(0), transform, (8, 16))) == boxes
