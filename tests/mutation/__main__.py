@@ -35,7 +35,7 @@ TESTS = {
     "layers": ("layers", "model", "network", "weights", "training", "transform", "evaluation"),
     "network": ("network", "syntax", "views", "export", "training", "onnx", "transform", "detect"),
     "weights": ("weights", "model"),
-    "model": ("model", "layers", "detect", "export", "weights", "training"),
+    "model": ("model", "layers", "detect", "export", "onnx", "weights", "training"),
     "onnx": ("onnx", "layers", "detect"),
     "detect": ("detect", "datasets", "evaluation"),
     "evaluation": ("evaluation", "detect"),
