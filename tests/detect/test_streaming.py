@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, cast
@@ -50,7 +49,7 @@ def start(detector: EchoDetector, images: Any, **options: Any) -> Iterator[Any]:
     [
         (4, {}, 100, 4),
         (64, {}, 100, 8),
-        (None, {}, 100, 1),
+        (1, {}, 100, 1),
         (64, {"workers": 12}, 100, 12),
         (4, {}, 1, 1),
         (4, {}, 3, 2),  # no more workers than batches
@@ -58,9 +57,9 @@ def start(detector: EchoDetector, images: Any, **options: Any) -> Iterator[Any]:
     ],
 )
 def test_stream_shares_cores_among_its_workers(
-    monkeypatch: pytest.MonkeyPatch, cores: int | None, options: dict[str, int], images: int, workers: int
+    monkeypatch: pytest.MonkeyPatch, cores: int, options: dict[str, int], images: int, workers: int
 ) -> None:
-    monkeypatch.setattr(os, "cpu_count", lambda: cores)
+    monkeypatch.setattr("darkparse.detect.streaming.count_cores", lambda: cores)
     detector = EchoDetector()
     assert [result.result for result in start(detector, range(images), batch=2, **options)] == list(range(images))
     assert detector.shares == [workers]
