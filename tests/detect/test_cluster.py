@@ -353,6 +353,16 @@ def test_connect_to_unreachable_address_hints_at_token(
     assert "more" not in str(caught.value)
 
 
+def test_connect_without_address_ignores_other_clusters(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray would wait minutes for a cluster that ended without removing its address from the disk."""
+    options: dict[str, object] = {}
+    resources = {"CPU": 2.0}
+    fake = SimpleNamespace(is_initialized=lambda: False, init=options.update, cluster_resources=lambda: resources)
+    monkeypatch.setattr(cluster, "_import_ray", lambda: fake)
+    assert cluster.connect(None, workers=1, cpus=0.5, gpus=None).workers == 1
+    assert options["address"] == "local"
+
+
 @needs_ray
 @pytest.mark.slow
 @pytest.mark.usefixtures("_one_cluster_at_a_time")

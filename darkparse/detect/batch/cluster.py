@@ -115,7 +115,7 @@ def connect(address: str | None, *, workers: int, cpus: float, gpus: float | Non
     ray = _import_ray()
     if not ray.is_initialized():
         try:
-            ray.init(address=address, log_to_driver=False, logging_level="warning")
+            ray.init(address=address or "local", log_to_driver=False, logging_level="warning")
         except (ConnectionError, ValueError, RuntimeError) as problem:
             hint = "" if address in (None, "auto") else f"\n{TOKEN_HINT}"
             raise DarkparseError(f"--address {address}: {str(problem).splitlines()[0]}{hint}") from None
