@@ -263,6 +263,12 @@ def test_connect_checks_room_for_workers(
         connect(None, workers=workers, cpus=cpus, gpus=gpus)
 
 
+def test_connect_to_cluster_without_cpus_raises(ray: LocalRay) -> None:
+    ray.resources = {}
+    with pytest.raises(darkparse.DarkparseError, match="expected at most 0 workers"):
+        connect(None, workers=1, cpus=0.5, gpus=None)
+
+
 def test_connect_without_gpus_in_the_cluster_uses_none(ray: LocalRay) -> None:
     ray.resources = {"CPU": 4.0}
     assert connect(None, workers=2, cpus=1.0, gpus=None).gpus == 0

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import darkparse
@@ -467,3 +468,63 @@ def test_graph_of_engine_has_only_what_its_outputs_read(
     read = {port.value.name for port in graph.outputs}.union(*(operator.list_reads() for operator in graph.operators))
     assert all(any(value.name in read for value in operator.outputs) for operator in graph.operators)
     assert graph.initializers.keys() <= read
+
+
+def test_graph_above_the_limit_of_a_message_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("onnxruntime")
+    sizes: list[int] = []
+
+    def note(graph: Graph, *rest: Any) -> OnnxModel:
+        model = OnnxModel(graph, *rest)
+        sizes.append(model.nbytes)
+        return model
+
+    monkeypatch.setattr(graph_engine, "OnnxModel", note)
+    Detector.load(*tiny_weights(tmp_path), engine="onnxruntime").detect(picture(0, 40, 56))
+    for limit, is_refused in ((sizes[0], True), (sizes[0] + 1, False)):
+        monkeypatch.setattr(graph_engine, "MAX_INLINE_SIZE", limit)
+        if not is_refused:
+            Detector.load(*tiny_weights(tmp_path), engine="onnxruntime").detect(picture(0, 40, 56))
+            continue
+        with pytest.raises(darkparse.DarkparseError, match="too large for an in-memory graph; use engine torch"):
+            Detector.load(*tiny_weights(tmp_path), engine="onnxruntime").detect(picture(0, 40, 56))
+
+
+def test_stream_leaves_torchs_number_of_threads(tmp_path: Path) -> None:
+    detector = Detector.load(*tiny_weights(tmp_path), engine="torch")
+    before = torch.get_num_threads()
+    torch.set_num_threads(4)
+    try:
+        list(detector.stream([picture(n, 40, 56) for n in range(4)], workers=2))
+        with ThreadPoolExecutor(1) as pool:
+            assert pool.submit(torch.get_num_threads).result() == torch.get_num_threads() == 4
+    finally:
+        torch.set_num_threads(before)
+
+
+RECURRENT = """
+[net]
+width=16
+height=16
+channels=3
+[crnn]
+hidden=4
+output=7
+size=3
+pad=1
+activation=tanh
+[yolo]
+mask=0
+anchors=6,6
+classes=2
+num=1
+"""
+
+
+def test_recurrent_detector_starts_from_a_fresh_state_for_each_image(tmp_path: Path) -> None:
+    (tmp_path / "x.cfg").write_text(RECURRENT)
+    detector = Detector.load(tmp_path / "x.cfg", stored(tmp_path / "x.cfg"), engine="torch")
+    image = picture(0, 40, 56)
+    first, second = (rows(detector.detect(image, threshold=0.01)).tolist() for _ in range(2))
+    assert first == second
+    assert first

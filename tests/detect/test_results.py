@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 import sys
 import types
@@ -17,6 +19,7 @@ from darkparse import Detection, Detections, DetectionSettings, Detector
 from darkparse.cli.detector import DetectorOptions, load_detector
 from darkparse.cli.main import main
 from darkparse.datasets.names import find_class_ids, find_shipped_origin
+from darkparse.detect.notebook import MAX_SIDE
 from darkparse.network.compile_options import CompileOptions
 from tests.detect.reference import picture, tiny_weights
 from tests.detect.test_engines import stored
@@ -308,3 +311,12 @@ def test_to_dict_rounds_fractions_to_6_and_pixels_to_2_digits() -> None:
         "box": [0.333333, 0.666667, 0.142857, 0.166667],
         "xyxy": [18.33, 58.33, 28.33, 75.0],
     }
+
+
+def test_notebook_shrinks_large_images(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    Image.new("RGB", (3000, 1500)).save(path)
+    html = Detections([], width=3000, height=1500, path=path)._repr_html_()
+    content = html.partition("base64,")[2].partition('"')[0]
+    with Image.open(io.BytesIO(base64.b64decode(content))) as image:
+        assert image.size == (MAX_SIDE, MAX_SIDE // 2)

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import pytest
 
-from darkparse.detect.streaming import ImageDetector, stream
+from darkparse.detect.streaming import ImageDetector, run_prepared, stream
 from darkparse.errors import ImageError
 from darkparse.network.detection_settings import DetectionSettings
 
@@ -24,6 +24,7 @@ class EchoDetector:
         self.engine = self
         self.shares: list[int] = []
         self.batches: list[list[int]] = []
+        self.continued: list[bool] = []
 
     @contextmanager
     def share_cores(self, workers: int) -> Iterator[Callable[[], None]]:
@@ -37,6 +38,7 @@ class EchoDetector:
 
     def run(self, prepared: Sequence[int], settings: DetectionSettings, *, continuing: bool = False) -> list[int]:
         self.batches.append(list(prepared))
+        self.continued.append(continuing)
         return list(prepared)
 
 
@@ -94,3 +96,17 @@ def test_stream_yields_errors_in_their_places() -> None:
     assert [r.source for r in results] == [1, -2, 3, -4, -5]
     assert [str(r.result) for r in results] == ["1", "-2 is negative", "3", "-4 is negative", "-5 is negative"]
     assert detector.batches == [[1], [3], []]
+
+
+@pytest.mark.parametrize("continuing", [False, True])
+def test_stream_continues_the_state_of_a_video_only(continuing: bool) -> None:
+    detector = EchoDetector()
+    list(start(detector, range(4), batch=2, workers=1, continuing=continuing))
+    assert detector.continued == [continuing, continuing]
+
+
+def test_run_of_prepared_images_starts_from_a_fresh_state() -> None:
+    detector: Any = EchoDetector()
+    images: Any = [1, 2]
+    assert list(run_prepared(detector, images, SETTINGS)) == images
+    assert detector.continued == [False]

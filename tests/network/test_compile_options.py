@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import inspect
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
 import darkparse
 from darkparse.network.compile_options import CompileOptions
+from darkparse.network.limits import Limits
 
 REORG = "[net]\nheight=4\nwidth=4\nchannels=4\n[reorg]\nstride=2\n"
 
@@ -58,3 +61,12 @@ def test_detection_settings_defaults_are_those_of_darknets_commands() -> None:
     settings = darkparse.DetectionSettings()
     assert (settings.threshold, settings.nms, settings.hierarchy, settings.top) == (0.25, 0.45, 0.5, 5)
     assert (settings.exif, settings.channels, settings.classes, settings.order) == ("auto", "rgb", None, "score")
+
+
+def test_limits_hold_up_to_their_value() -> None:
+    node = darkparse.compile("[net]\nheight=4\nwidth=4\nchannels=4\n[convolutional]\nfilters=2\n").nodes[0]
+    limits: Any = Limits()
+    for name, value in (("map", 32), ("parameters", 10), ("total_parameters", 20)):
+        assert replace(limits, **{name: value}).check_node(node, 10, 20) is None
+        message = replace(limits, **{name: value - 1}).check_node(node, 10, 20)
+        assert f"must be at most {value - 1}, got {value}" in message
