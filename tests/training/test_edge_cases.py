@@ -144,7 +144,7 @@ def test_blur_of_background_keeps_the_boxes() -> None:
 
 def test_distort_of_gray_image_scales_values_only() -> None:
     gray = np.linspace(0, 1, 24, dtype=np.float32).reshape(1, 4, 6)
-    np.testing.assert_allclose(distort(gray, 0.3, 2.0, 1.5), np.minimum(gray * 1.5, 1), rtol=1e-6)
+    np.testing.assert_allclose(distort(gray.copy(), 0.3, 2.0, 1.5), np.minimum(gray * 1.5, 1), rtol=1e-6)
     assert distort(gray, 0, 1, 1) is gray
 
 
