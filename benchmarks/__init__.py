@@ -1,1 +1,1 @@
-"""Every way to run a Darknet network that PyPI serves, beside darkparse's: `python -m benchmarks --help`."""
+"""Benchmarks of darkparse and other programs that run Darknet networks: `python -m benchmarks --help`."""

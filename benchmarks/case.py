@@ -1,4 +1,4 @@
-"""What is measured, and the files that a peer needs: all made before any clock starts."""
+"""Networks to measure and the files that peers load, written before any timing."""
 
 from __future__ import annotations
 
@@ -13,89 +13,95 @@ from typing import Any
 
 import darkparse
 
-DEEP = "[net]\nwidth=208\nheight=208\nchannels=3\n" + "[convolutional]\nfilters=64\nsize=3\nstride=2\npad=1\n" * 2
-BLOCK = "[convolutional]\nbatch_normalize=1\nfilters=64\nsize=3\nstride=1\npad=1\nactivation=leaky\n" * 2
-JOINED = "[shortcut]\nfrom=-3\nactivation=linear\n"
+STEM = "[net]\nwidth=208\nheight=208\nchannels=3\n" + "[convolutional]\nfilters=64\nsize=3\nstride=2\npad=1\n" * 2
+CONVOLUTIONS = "[convolutional]\nbatch_normalize=1\nfilters=64\nsize=3\nstride=1\npad=1\nactivation=leaky\n" * 2
+SHORTCUT = "[shortcut]\nfrom=-3\nactivation=linear\n"
 
 
 @dataclass(frozen=True)
 class Case:
-    """A network with its weights at some size."""
+    """A network with its files, input size, batch size and number of threads."""
 
     name: str
     cfg: str
     weights: str
-    folder: str
-    """Where its other forms lie."""
+    directory: str
+    """Directory of the exported files."""
     size: int
     batch: int
     threads: int
 
     @property
     def title(self) -> str:
-        threads = "1 thread" if self.threads == 1 else f"{self.threads} threads"
-        return f"{self.name}, {self.size}×{self.size}, batch {self.batch}, {threads}"
+        return f"{self.name}, {self.size}×{self.size}, batch {self.batch}, {count_threads(self.threads)}"
 
-    def form(self, ending: str) -> str:
-        return str(Path(self.folder) / f"network{ending}")
+    def get_path(self, extension: str) -> str:
+        """Return the path of an exported file."""
+        return str(Path(self.directory) / f"network{extension}")
 
     def asdict(self) -> dict[str, Any]:
         return asdict(self)
 
 
-def deep(blocks: int, folder: Path) -> str:
-    """A cfg of so many residual blocks on one map."""
-    path = folder / f"residual-{blocks}.cfg"
-    path.write_text(DEEP + (BLOCK + JOINED) * blocks, "utf-8")
+def count_threads(count: int) -> str:
+    """Return `1 thread`, `2 threads`, …"""
+    return "1 thread" if count == 1 else f"{count} threads"
+
+
+def write_residual_cfg(blocks: int, directory: Path) -> str:
+    """Write a cfg with a number of residual blocks at one resolution; return its path."""
+    path = directory / f"residual-{blocks}.cfg"
+    path.write_text(STEM + (CONVOLUTIONS + SHORTCUT) * blocks, "utf-8")
     return str(path)
 
 
 @cache
-def prepare(
-    cfg: str, weights: str | None, folder: Path, *, size: int | None, batch: int, threads: int, forms: frozenset[str]
-) -> Case:
-    """Write the network's weights, if it has none, and its other forms.
+def prepare_case(
+    cfg: str, weights: str | None, directory: Path, *, size: int | None, batch: int, threads: int,
+    formats: frozenset[str],
+) -> Case:  # fmt: skip
+    """Write the files that peers load.
 
     Args:
-        cfg: a path or a name.
-        weights: a `.weights` file; without it one is made.
-        folder: for the files.
-        size: height and width of the input, if not the cfg's.
-        batch: pictures a call.
-        threads: for every peer.
-        forms: `.onnx`, `.py` for the source, `.ncnn`.
+        cfg: Path or name of a cfg.
+        weights: `.weights` file; None writes random weights.
+        directory: Directory for the files.
+        size: Input height and width; None for the cfg's.
+        batch: Images per call.
+        threads: Threads per peer.
+        formats: File formats to export: `.onnx`, `.py` (source), `.ncnn`.
     """
     import torch
 
     network = darkparse.compile(cfg, size=size)
-    home = Path(tempfile.mkdtemp(dir=folder))
-    own = home / "network.cfg"
-    own.write_text(darkparse.to_cfg(network), "utf-8")
-    name, network = network.name, darkparse.compile(own)
+    subdirectory = Path(tempfile.mkdtemp(dir=directory))
+    resized_cfg = subdirectory / "network.cfg"
+    resized_cfg.write_text(darkparse.to_cfg(network), "utf-8")
+    name, network = network.name, darkparse.compile(resized_cfg)
     if weights is None:
         torch.manual_seed(0)
-        weights, model = str(home / "network.weights"), darkparse.load(network)
+        weights, model = str(subdirectory / "network.weights"), darkparse.load(network)
         for key, value in model.state_dict().items():
             if key.endswith("conv.bias"):
-                value.fill_(-4)  # objectness: no object anywhere
+                value.fill_(-4)  # low objectness, so that nothing is detected
         darkparse.save_weights(model, weights)
-    case = Case(name, str(own), weights, str(home), network.net.height, batch, threads)
-    if ".onnx" in forms:
-        darkparse.to_onnx(network, case.form(".onnx"), weights=weights, dynamic_batch=batch > 1)
-    if ".py" in forms:
-        Path(case.form(".py")).write_text(darkparse.to_source(network), "utf-8")
-    if ".ncnn" in forms and find_spec("pnnx"):
-        to_ncnn(case, network)
+    case = Case(name, str(resized_cfg), weights, str(subdirectory), network.net.height, batch, threads)
+    if ".onnx" in formats:
+        darkparse.to_onnx(network, case.get_path(".onnx"), weights=weights, dynamic_batch=batch > 1)
+    if ".py" in formats:
+        Path(case.get_path(".py")).write_text(darkparse.to_source(network), "utf-8")
+    if ".ncnn" in formats and find_spec("pnnx"):
+        _export_ncnn(case, network)
     return case
 
 
-def to_ncnn(case: Case, network: darkparse.Network) -> None:
-    """pnnx's way from the module; in float32, since its halves are off by some thousandths."""
+def _export_ncnn(case: Case, network: darkparse.Network) -> None:
+    """Convert the module with pnnx in float32; its float16 outputs differ by some thousandths."""
     import pnnx
     import torch
 
     model = darkparse.fuse(darkparse.load(network, case.weights))
-    with warnings.catch_warnings(action="ignore"):  # of what the module asks of its input, and of tracing itself
-        torch.jit.trace(model, torch.rand(1, 3, case.size, case.size)).save(case.form(".pt"))
+    with warnings.catch_warnings(action="ignore"):  # of the tracer
+        torch.jit.trace(model, torch.rand(1, 3, case.size, case.size)).save(case.get_path(".pt"))
     command = [pnnx.EXEC_PATH, "network.pt", f"inputshape=[1,3,{case.size},{case.size}]", "fp16=0"]
-    subprocess.run(command, cwd=case.folder, capture_output=True, check=True)
+    subprocess.run(command, cwd=case.directory, capture_output=True, check=True)

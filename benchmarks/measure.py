@@ -1,4 +1,4 @@
-"""The figures, as rows: `what` was measured, of which `case`, of which `peer`."""
+"""Measurements as rows of results: `what` was measured, for which `case` and which `peer`."""
 
 from __future__ import annotations
 
@@ -14,123 +14,126 @@ import numpy as np
 
 import darkparse
 from benchmarks.case import Case
+from benchmarks.end_to_end import END_TO_END
 from benchmarks.peers import PEERS, Floats
-from benchmarks.pictures import END_TO_END
-from benchmarks.processes import PeerFailedError, Process, interleaved, started
+from benchmarks.processes import PeerFailedError, Process, closing_processes, time_in_turns
 from benchmarks.training import STEPS
 
 Row = dict[str, Any]
-Say = Callable[[str], None]
+Log = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How thorough it is."""
+    """Number and duration of measurements."""
 
     starts: int = 2
+    """Starts per peer."""
     rounds: int = 5
+    """Timed blocks per peer."""
     seconds: float = 1.0
-    """Of a block."""
+    """Duration of a block."""
 
-    def timed(self, processes: dict[str, Process]) -> dict[str, Row]:
-        """Least and median seconds of each."""
-        taken = interleaved(processes, rounds=self.rounds, seconds=self.seconds)
-        return {name: {"best": min(all_), "median": statistics.median(all_)} for name, all_ in taken.items()}
+    def measure(self, processes: dict[str, Process]) -> dict[str, Row]:
+        """Return the minimum and median seconds per call of each process."""
+        times = time_in_turns(processes, rounds=self.rounds, seconds=self.seconds)
+        return {name: {"best": min(calls), "median": statistics.median(calls)} for name, calls in times.items()}
 
 
-def steady(case: Case, peers: Iterable[str], plan: Plan, say: Say, *, what: str = "network") -> list[Row]:
-    """Load, first result, steady state and memory of a network, after the outputs are compared."""
+def measure_steady_state(case: Case, peers: Iterable[str], plan: Plan, log: Log, *, what: str = "network") -> list[Row]:
+    """Measure start-up, memory and steady state of each peer, after comparing its outputs with the first peer's."""
     flops = 2 * sum(node.macs for node in darkparse.compile(case.cfg).nodes) * case.batch
     rows: dict[str, Row] = {}
-    with started() as processes:
+    with closing_processes() as processes:
         for name in peers:
-            missing = [module for module in PEERS[name].needs if find_spec(module.split(".")[0]) is None]
+            missing = [module for module in PEERS[name].requirements if find_spec(module.split(".")[0]) is None]
             if missing:
-                say(f"{name} is left out: {missing[0]} is not installed")
+                log(f"{name} skipped: {missing[0]} is not installed")
                 continue
             try:
                 rows[name] = {"what": what, "case": case.title, "peer": name, "flops": flops, "batch": case.batch}
                 rows[name]["threads"] = case.threads
-                rows[name] |= _start(name, case, plan.starts, processes)
-                form = processes[name].ask("outputs", path=_saved(case, name))
-                rows[name]["apart"] = _apart(case, name, form, next(iter(rows)))
-            except PeerFailedError as problem:
-                say(f"{name} is left out: {problem}")
-                processes.pop(name).end()
+                rows[name] |= _measure_start(name, case, plan.starts, processes)
+                kind = processes[name].call("save_outputs", path=_get_outputs_path(case, name))
+                rows[name]["apart"] = _compare_outputs(case, name, kind, next(iter(rows)))
+            except PeerFailedError as error:
+                log(f"{name} skipped: {error}")
+                processes.pop(name).close()
                 del rows[name]
-        for name, found in plan.timed(processes).items():
-            rows[name] |= found
+        for name, times in plan.measure(processes).items():
+            rows[name] |= times
     return list(rows.values())
 
 
-def _start(name: str, case: Case, starts: int, processes: dict[str, Process]) -> Row:
-    """The least of some starts; the last process stays."""
-    found: list[Row] = []
+def _measure_start(name: str, case: Case, starts: int, processes: dict[str, Process]) -> Row:
+    """Return the minimum of each figure over several starts; the last process stays in `processes`."""
+    rows: list[Row] = []
     for _ in range(starts):
         if name in processes:
-            processes.pop(name).end()
+            processes.pop(name).close()
         before = time.perf_counter()
         processes[name] = Process(name)
-        found.append(processes[name].ask("start", case=case.asdict()))
-        found[-1]["whole"] = time.perf_counter() - before
-    return {key: min(one[key] for one in found) for key in found[0]}
+        rows.append(processes[name].call("start", case=case.asdict()))
+        rows[-1]["whole"] = time.perf_counter() - before
+    return {key: min(row[key] for row in rows) for key in rows[0]}
 
 
-def _saved(case: Case, name: str) -> str:
-    return str(Path(case.folder) / f"{name}.npz")
+def _get_outputs_path(case: Case, name: str) -> str:
+    return str(Path(case.directory) / f"{name}.npz")
 
 
-def _apart(case: Case, name: str, form: str, reference: str) -> float:
-    """The largest difference from the first peer's outputs, in root mean squares of an output."""
-    theirs, ours = ([*np.load(_saved(case, one)).values()] for one in (name, reference))
-    if form == "boxes":
-        ours = _boxes(case, ours)
-    if len(theirs) != len(ours) or any(a.size != b.size for a, b in zip(theirs, ours, strict=True)):
-        raise PeerFailedError(f"its outputs are {[a.shape for a in theirs]}, ours {[a.shape for a in ours]}")
-    pairs = zip(theirs, ours, strict=True)
+def _compare_outputs(case: Case, name: str, kind: str, reference: str) -> float:
+    """Return the largest difference from the reference peer's outputs, relative to the RMS of each output."""
+    outputs, expected = ([*np.load(_get_outputs_path(case, peer)).values()] for peer in (name, reference))
+    if kind == "boxes":
+        expected = _decode_boxes(case, expected)
+    if len(outputs) != len(expected) or any(a.size != b.size for a, b in zip(outputs, expected, strict=True)):
+        shapes = [[array.shape for array in arrays] for arrays in (outputs, expected)]
+        raise PeerFailedError(f"output shapes differ, got {shapes[0]}; expected {shapes[1]}")
+    pairs = zip(outputs, expected, strict=True)
     return max(float(np.abs(a.reshape(b.shape) - b).max() / np.sqrt(np.square(b).mean())) for a, b in pairs)
 
 
-def _boxes(case: Case, heads: list[Floats]) -> list[Floats]:
+def _decode_boxes(case: Case, outputs: list[Floats]) -> list[Floats]:
     import torch
 
     from darkparse.model.decoders import head_decoder
 
     network, size = darkparse.compile(case.cfg), (case.size, case.size)
-    found = zip(network.heads, map(torch.from_numpy, heads), strict=True)
-    return [head_decoder(network.nodes[i])(head, size).boxes.reshape(-1, 4).numpy() for i, head in found]
+    heads = zip(network.heads, map(torch.from_numpy, outputs), strict=True)
+    return [head_decoder(network.nodes[i])(output, size).boxes.reshape(-1, 4).numpy() for i, output in heads]
 
 
-def end_to_end(case: Case, paths: list[str], peers: Iterable[str], plan: Plan, say: Say) -> list[Row]:
-    """Pictures a second, one by one and as a stream, and how many objects are found."""
+def measure_end_to_end(case: Case, paths: list[str], peers: Iterable[str], plan: Plan, log: Log) -> list[Row]:
+    """Measure seconds per image file, one by one and as a stream, and count the detected objects."""
     rows: dict[str, Row] = {}
-    with started() as processes:
+    with closing_processes() as processes:
         for peer in peers:
-            for how in ("one by one", "stream") if peer in END_TO_END else ():
-                name = f"{peer}, {how}"
+            for mode in ("one by one", "stream") if peer in END_TO_END else ():
+                name, stream = f"{peer}, {mode}", mode == "stream"
                 process = Process(peer)
                 try:
-                    objects = process.ask("pictures", case=case.asdict(), paths=paths, stream=how == "stream")
-                except PeerFailedError as problem:
-                    process.end()
-                    if how == "one by one":
-                        say(f"{name} is left out: {problem}")
+                    objects = process.call("prepare_end_to_end", case=case.asdict(), paths=paths, stream=stream)
+                except PeerFailedError as error:
+                    process.close()
+                    if not stream:
+                        log(f"{name} skipped: {error}")
                     continue
                 processes[name] = process
                 rows[name] = {"what": "pictures", "case": case.title, "peer": name, "objects": objects}
-        for name, found in plan.timed(processes).items():
-            rows[name] |= {key: value / len(paths) for key, value in found.items()}
+        for name, times in plan.measure(processes).items():
+            rows[name] |= {key: value / len(paths) for key, value in times.items()}
     return list(rows.values())
 
 
-def training(case: Case, plan: Plan) -> list[Row]:
-    """Steps of training."""
+def measure_training(case: Case, plan: Plan) -> list[Row]:
+    """Measure the training steps of `STEPS`."""
     rows: dict[str, Row] = {}
-    with started() as processes:
-        for how in STEPS:
-            processes[how] = Process(how)
-            rows[how] = {"what": "training", "case": case.title, "peer": how}
-            rows[how] |= processes[how].ask("training", case=case.asdict(), how=how)
-        for name, found in plan.timed(processes).items():
-            rows[name] |= found
+    with closing_processes() as processes:
+        for step in STEPS:
+            processes[step] = Process()
+            rows[step] = {"what": "training", "case": case.title, "peer": step}
+            rows[step] |= processes[step].call("prepare_training", case=case.asdict(), step=step)
+        for name, times in plan.measure(processes).items():
+            rows[name] |= times
     return list(rows.values())

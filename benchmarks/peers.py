@@ -1,4 +1,4 @@
-"""The ways to run a network, each as a person would set it up by its own documentation."""
+"""Programs that run a network, each set up as its documentation recommends."""
 
 from __future__ import annotations
 
@@ -16,32 +16,32 @@ Floats = NDArray[np.float32]
 
 
 class Peer(ABC):
-    """A network that is loaded, for calls with (N, C, H, W) in 0…1."""
+    """A loaded network; its input is (N, C, H, W) in [0, 1]."""
 
-    needs: ClassVar[tuple[str, ...]]
-    """What it imports, the runtime first."""
-    form: ClassVar[str | None] = None
-    """Which file it reads, if not cfg and weights (see `prepare`)."""
-    gives: Literal["heads", "boxes"] = "heads"
-    """What `outputs` are: what the heads leave, or boxes (N · B, 4) as fractions of the input."""
+    requirements: ClassVar[tuple[str, ...]]
+    """Modules to import, the runtime first."""
+    file_format: ClassVar[str | None] = None
+    """File format that it loads (see `prepare_case`); None for cfg and weights."""
+    output_kind: Literal["heads", "boxes"] = "heads"
+    """Kind of the compared outputs: outputs of the heads, or boxes (N · B, 4) as fractions of the input size."""
 
     @abstractmethod
     def __init__(self, case: Case) -> None: ...
 
     @abstractmethod
     def __call__(self, x: Floats) -> Any:
-        """Run it."""
+        """Run the network."""
 
-    def outputs(self, x: Floats) -> list[Floats]:
-        """What a call gives, a head each."""
-        found = self(x)
-        return [np.asarray(one) for one in (found if isinstance(found, list | tuple) else [found])]
+    def compute_outputs(self, x: Floats) -> list[Floats]:
+        """Return the outputs to compare, one array per head."""
+        outputs = self(x)
+        return [np.asarray(output) for output in (outputs if isinstance(outputs, list | tuple) else [outputs])]
 
 
-class Torch(Peer):
-    """A module of PyTorch's."""
+class TorchPeer(Peer):
+    """A PyTorch module."""
 
-    needs: ClassVar[tuple[str, ...]] = ("torch",)
+    requirements: ClassVar[tuple[str, ...]] = ("torch",)
 
     def __init__(self, case: Case) -> None:
         import torch
@@ -57,13 +57,13 @@ class Torch(Peer):
             return self.model(self._torch.from_numpy(x))
 
 
-class Eager(Torch):
-    """Plain PyTorch: the source that `darkparse emit` writes, without darkparse."""
+class EagerModule(TorchPeer):
+    """The source that `darkparse emit` writes, without darkparse."""
 
-    form = ".py"
+    file_format = ".py"
 
     def load(self, case: Case) -> Any:
-        path = case.form(".py")
+        path = case.get_path(".py")
         loader = SourceFileLoader("network", path)
         spec = spec_from_file_location("network", path, loader=loader)
         assert spec
@@ -74,26 +74,26 @@ class Eager(Torch):
         return model
 
 
-class Module(Torch):
-    """darkparse's module as it stands."""
+class DarkparseModule(TorchPeer):
+    """The module of `darkparse.load`."""
 
-    needs = ("torch", "darkparse")
-    how: ClassVar[dict[str, Any]] = {}
+    requirements = ("torch", "darkparse")
+    load_options: ClassVar[dict[str, Any]] = {}
 
     def load(self, case: Case) -> Any:
         import darkparse
 
-        return darkparse.load(case.cfg, case.weights, **self.how)
+        return darkparse.load(case.cfg, case.weights, **self.load_options)
 
 
-class Optimized(Module):
-    """The fast one."""
+class OptimizedModule(DarkparseModule):
+    """The module of `darkparse.optimize`."""
 
-    how: ClassVar[dict[str, Any]] = {"optimize": True}
+    load_options: ClassVar[dict[str, Any]] = {"optimize": True}
 
 
-class OptimizedWithoutWinograd(Module):
-    """The fast one with direct convolutions only."""
+class OptimizedModuleWithoutWinograd(DarkparseModule):
+    """The optimized module with direct convolutions only."""
 
     def load(self, case: Case) -> Any:
         import darkparse
@@ -101,8 +101,8 @@ class OptimizedWithoutWinograd(Module):
         return darkparse.optimize(super().load(case), winograd=False)
 
 
-class OptimizedBfloat16(Optimized):
-    """The fast one in bfloat16, but for its last convolutions and heads."""
+class OptimizedModuleBfloat16(OptimizedModule):
+    """The optimized module in bfloat16, except its last convolutions and heads."""
 
     def load(self, case: Case) -> Any:
         import torch
@@ -118,32 +118,33 @@ class OptimizedBfloat16(Optimized):
 
 
 class OnnxRuntime(Peer):
-    """The ONNX file that darkparse wrote."""
+    """ONNX Runtime on the exported file."""
 
-    needs, form = ("onnxruntime",), ".onnx"
+    requirements, file_format = ("onnxruntime",), ".onnx"
 
     def __init__(self, case: Case) -> None:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = case.threads
-        self._session = onnxruntime.InferenceSession(case.form(".onnx"), options, providers=["CPUExecutionProvider"])
+        path, providers = case.get_path(".onnx"), ["CPUExecutionProvider"]
+        self._session = onnxruntime.InferenceSession(path, options, providers=providers)
 
     def __call__(self, x: Floats) -> Any:
         return self._session.run(None, {"image": x})
 
 
 class OpenVino(Peer):
-    """The same file."""
+    """OpenVINO on the ONNX file, in float32."""
 
-    needs, form = ("openvino",), ".onnx"
+    requirements, file_format = ("openvino",), ".onnx"
     settings: ClassVar[dict[str, str]] = {"INFERENCE_PRECISION_HINT": "f32"}
 
     def __init__(self, case: Case) -> None:
         import openvino
 
         core = openvino.Core()
-        model = core.read_model(case.form(".onnx"))
+        model = core.read_model(case.get_path(".onnx"))
         model.reshape([case.batch, 3, case.size, case.size])
         settings = {**self.settings, "INFERENCE_NUM_THREADS": case.threads}
         self._request = core.compile_model(model, "CPU", settings).create_infer_request()
@@ -153,15 +154,15 @@ class OpenVino(Peer):
 
 
 class OpenVinoDefault(OpenVino):
-    """The same file in the dtype that OpenVINO selects: bfloat16 where the processor computes in it."""
+    """OpenVINO in the dtype that it selects: bfloat16 where the processor supports it."""
 
     settings: ClassVar[dict[str, str]] = {}
 
 
 class OpenCV(Peer):
-    """OpenCV 4 reads Darknet's own files, and decodes the boxes too; OpenCV 5 gets the ONNX file."""
+    """OpenCV 4 on the Darknet files, which also decodes boxes; OpenCV 5 on the ONNX file."""
 
-    needs, form = ("cv2",), ".onnx"
+    requirements, file_format = ("cv2",), ".onnx"
 
     def __init__(self, case: Case) -> None:
         import cv2
@@ -169,57 +170,57 @@ class OpenCV(Peer):
         cv2.setNumThreads(case.threads)
         dnn: Any = cv2.dnn
         if hasattr(dnn, "readNetFromDarknet"):
-            self.net, self.gives = dnn.readNetFromDarknet(case.cfg, case.weights), "boxes"
+            self.net, self.output_kind = dnn.readNetFromDarknet(case.cfg, case.weights), "boxes"
         else:
-            self.net = dnn.readNetFromONNX(case.form(".onnx"))
+            self.net = dnn.readNetFromONNX(case.get_path(".onnx"))
         self.names = self.net.getUnconnectedOutLayersNames()
 
     def __call__(self, x: Floats) -> Any:
         self.net.setInput(x)
         return self.net.forward(self.names)
 
-    def outputs(self, x: Floats) -> list[Floats]:
-        found = super().outputs(x)
-        return found if self.gives == "heads" else [rows.reshape(-1, rows.shape[-1])[:, :4] for rows in found]
+    def compute_outputs(self, x: Floats) -> list[Floats]:
+        outputs = super().compute_outputs(x)
+        return outputs if self.output_kind == "heads" else [rows.reshape(-1, rows.shape[-1])[:, :4] for rows in outputs]
 
 
 class Ncnn(Peer):
-    """pnnx's conversion of the module; ncnn knows no batch."""
+    """ncnn on the files converted by pnnx; images run one at a time, since ncnn does not support batches."""
 
-    needs, form = ("ncnn",), ".ncnn"
+    requirements, file_format = ("ncnn",), ".ncnn"
 
     def __init__(self, case: Case) -> None:
         import ncnn
 
         self._ncnn, self._net = ncnn, ncnn.Net()
         self._net.opt.num_threads = case.threads
-        self._net.load_param(case.form(".ncnn.param"))
-        self._net.load_model(case.form(".ncnn.bin"))
+        self._net.load_param(case.get_path(".ncnn.param"))
+        self._net.load_model(case.get_path(".ncnn.bin"))
         self._names = self._net.output_names()
 
     def __call__(self, x: Floats) -> Any:
-        return [self._one(image) for image in x]
+        return [self._run_image(image) for image in x]
 
-    def _one(self, image: Floats) -> list[Floats]:
+    def _run_image(self, image: Floats) -> list[Floats]:
         run = self._net.create_extractor()
         run.input("in0", self._ncnn.Mat(image).clone())
         return [np.array(run.extract(name)[1]) for name in self._names]
 
-    def outputs(self, x: Floats) -> list[Floats]:
-        return [np.stack(same) for same in zip(*self(x), strict=True)]
+    def compute_outputs(self, x: Floats) -> list[Floats]:
+        return [np.stack(head) for head in zip(*self(x), strict=True)]
 
 
-class OnTorch(Peer):
-    """The Detector, from the network's input to what is found, on its torch engine."""
+class TorchDetector(Peer):
+    """A Detector on the torch engine, from the network's input to detections."""
 
-    needs: ClassVar[tuple[str, ...]] = ("torch", "darkparse.detect.detector")
-    gives = "boxes"
+    requirements: ClassVar[tuple[str, ...]] = ("torch", "darkparse.detect.detector")
+    output_kind = "boxes"
     dtype: ClassVar[str | None] = None
 
     def __init__(self, case: Case) -> None:
         import darkparse
 
-        engine = self.needs[0]
+        engine = self.requirements[0]
         if engine == "torch":
             import torch
 
@@ -232,54 +233,54 @@ class OnTorch(Peer):
         from darkparse.detect.preprocess import Placement
 
         size = x.shape[2], x.shape[3]
-        images = [PreparedImage(one, Placement(size, size, (0, 0)), size) for one in x]
+        images = [PreparedImage(image, Placement(size, size, (0, 0)), size) for image in x]
         return self.detector.run(images, self._settings)
 
-    def outputs(self, x: Floats) -> list[Floats]:
+    def compute_outputs(self, x: Floats) -> list[Floats]:
         from darkparse.detect.candidates import Candidates
 
         return [Candidates(*arrays).boxes for arrays in self.detector.engine.candidates(x, 0.0, 0.5)]
 
 
-class OnOnnxRuntime(OnTorch):
-    """On ONNX Runtime."""
+class OnnxRuntimeDetector(TorchDetector):
+    """A Detector on ONNX Runtime."""
 
-    needs = ("onnxruntime", "darkparse.detect.detector")
-
-
-class OnOpenVino(OnTorch):
-    """On OpenVINO."""
-
-    needs = ("openvino", "darkparse.detect.detector")
+    requirements = ("onnxruntime", "darkparse.detect.detector")
 
 
-class OnTorchBfloat16(OnTorch):
-    """On torch in bfloat16."""
+class OpenVinoDetector(TorchDetector):
+    """A Detector on OpenVINO."""
+
+    requirements = ("openvino", "darkparse.detect.detector")
+
+
+class TorchBfloat16Detector(TorchDetector):
+    """A Detector on torch in bfloat16."""
 
     dtype = "bfloat16"
 
 
-class OnOpenVinoBfloat16(OnOpenVino):
-    """On OpenVINO in bfloat16."""
+class OpenVinoBfloat16Detector(OpenVinoDetector):
+    """A Detector on OpenVINO in bfloat16."""
 
     dtype = "bfloat16"
 
 
 PEERS: dict[str, type[Peer]] = {
-    "darkparse.load": Module,
-    "darkparse.optimize": Optimized,
-    "darkparse.optimize, no Winograd": OptimizedWithoutWinograd,
-    "darkparse.optimize, bfloat16": OptimizedBfloat16,
-    "Detector on torch": OnTorch,
-    "Detector on torch, bfloat16": OnTorchBfloat16,
-    "Detector on ONNX Runtime": OnOnnxRuntime,
-    "Detector on OpenVINO": OnOpenVino,
-    "Detector on OpenVINO, bfloat16": OnOpenVinoBfloat16,
-    "PyTorch, eager": Eager,
+    "darkparse.load": DarkparseModule,
+    "darkparse.optimize": OptimizedModule,
+    "darkparse.optimize, no Winograd": OptimizedModuleWithoutWinograd,
+    "darkparse.optimize, bfloat16": OptimizedModuleBfloat16,
+    "Detector on torch": TorchDetector,
+    "Detector on torch, bfloat16": TorchBfloat16Detector,
+    "Detector on ONNX Runtime": OnnxRuntimeDetector,
+    "Detector on OpenVINO": OpenVinoDetector,
+    "Detector on OpenVINO, bfloat16": OpenVinoBfloat16Detector,
+    "PyTorch, eager": EagerModule,
     "ONNX Runtime": OnnxRuntime,
     "OpenVINO": OpenVino,
     "OpenVINO, its own dtype": OpenVinoDefault,
     "OpenCV": OpenCV,
     "ncnn": Ncnn,
 }
-"""The first is what the others' outputs are held against."""
+"""Peers by name; the outputs of the first are the reference."""

@@ -1,4 +1,4 @@
-"""Peers in processes of their own, which take turns."""
+"""Worker processes, one per peer, which are timed in turns."""
 
 from __future__ import annotations
 
@@ -13,69 +13,76 @@ from pathlib import Path
 from typing import Any
 
 PAUSE = 0.3
-"""Seconds between two peers: threads that spin for their next work stop."""
+"""Seconds between two peers, in which spinning threads go to sleep."""
 
 
 class PeerFailedError(Exception):
-    """A peer ended; why is the last line that it wrote."""
+    """A worker process ended; the message is the last line of its standard error."""
 
 
 class Process:
-    """A worker (`benchmarks.worker`) that runs one peer."""
+    """A process that runs `benchmarks.worker` for one peer."""
 
-    def __init__(self, peer: str) -> None:
-        self._said = tempfile.TemporaryFile()  # noqa: SIM115 - `end` closes it
+    def __init__(self, peer: str = "") -> None:
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - `close` closes it
         command = [sys.executable, "-m", "benchmarks.worker", peer]
         root, pipe = Path(__file__).parents[1], subprocess.PIPE
-        self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=self._said, cwd=root, text=True)
+        self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=self._stderr, cwd=root, text=True)
 
-    def ask(self, order: str, **words: Any) -> Any:
-        """Give an order and wait for the answer. Raises PeerFailedError."""
+    def call(self, method: str, **arguments: Any) -> Any:
+        """Call a method of the worker and return its result.
+
+        Raises:
+            PeerFailedError: The process ended.
+        """
         assert self._process.stdin
         assert self._process.stdout
         try:
-            self._process.stdin.write(json.dumps({"do": order, **words}) + "\n")
+            self._process.stdin.write(json.dumps({"method": method, **arguments}) + "\n")
             self._process.stdin.flush()
         except BrokenPipeError:
-            raise PeerFailedError("it is gone") from None
+            raise PeerFailedError("the process has ended") from None
         answer = self._process.stdout.readline()
         if not answer:
             self._process.wait()
-            self._said.seek(0)
-            lines = self._said.read().decode(errors="replace").splitlines()
+            self._stderr.seek(0)
+            lines = self._stderr.read().decode(errors="replace").splitlines()
             raise PeerFailedError(lines[-1] if lines else f"exit status {self._process.returncode}")
         return json.loads(answer)
 
-    def end(self) -> None:
+    def close(self) -> None:
+        """Wait for the process to end."""
         self._process.communicate()
-        self._said.close()
+        self._stderr.close()
 
 
 @contextmanager
-def started() -> Iterator[dict[str, Process]]:
-    """Processes by name, which end in the end."""
+def closing_processes() -> Iterator[dict[str, Process]]:
+    """Yield an empty dictionary for processes by name; close all of them at the end."""
     processes: dict[str, Process] = {}
     try:
         yield processes
     finally:
         for process in processes.values():
-            process.end()
+            process.close()
 
 
-def interleaved(processes: Mapping[str, Process], *, rounds: int, seconds: float) -> dict[str, list[float]]:
-    """Seconds of each run of what each is ready for: block after block, so that whatever else the machine does meets
-    all of them.
+def time_in_turns(processes: Mapping[str, Process], *, rounds: int, seconds: float) -> dict[str, list[float]]:
+    """Return the seconds of each call per process.
+
+    The processes take turns block by block, so that other load on the machine affects all of them.
 
     Args:
-        processes: by name.
-        rounds: how many blocks each gets.
-        seconds: about how long a block is.
+        processes: Processes by name, each with a workload (see `Worker`).
+        rounds: Blocks per process.
+        seconds: Approximate duration of a block.
     """
-    taken: dict[str, list[float]] = {name: [] for name in processes}
+    times: dict[str, list[float]] = {name: [] for name in processes}
     for _ in range(rounds):
         for name, process in processes.items():
             time.sleep(PAUSE)
-            (once,) = process.ask("run", runs=1)  # wakes threads and caches: counts only where it is a block of its own
-            runs = min(50, int(seconds / once))
-            taken[name] += process.ask("run", runs=runs) if runs else [once]
-    return taken
+            # The first call wakes threads and fills caches. It counts only if it is as long as a block.
+            (first,) = process.call("time_calls", count=1)
+            count = min(50, int(seconds / first))
+            times[name] += process.call("time_calls", count=count) if count else [first]
+    return times

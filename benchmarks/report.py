@@ -1,4 +1,4 @@
-"""Results as Markdown, as a plot, and beside other results."""
+"""Results as Markdown and charts, and comparison of two results."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from benchmarks.case import count_threads
 from benchmarks.measure import Row
 from benchmarks.processes import Process
 
@@ -27,29 +28,29 @@ PACKAGES = (
     "pillow",
 )
 INSTRUCTIONS = ("avx2", "avx512f", "avx512_bf16", "avx512_fp16", "amx_bf16", "amx_fp16")
-"""Instructions on which the time of a dtype depends."""
+"""Instructions that affect the speed of a dtype."""
 Column = tuple[str, Callable[[Row], str]]
 
 
-def machine(thread_counts: Iterable[int]) -> dict[str, Any]:
-    """Return what the results depend on; `peaks` has the operations per second of each number of threads."""
-    process = Process("")
-    # The fewest last: a process cannot get back cores that it gave up.
-    peaks = {str(count): process.ask("peak", threads=count) for count in sorted(thread_counts, reverse=True)}
-    process.end()
+def describe_machine(thread_counts: Iterable[int]) -> dict[str, Any]:
+    """Return processor, system and versions; `peaks` are operations per second by number of threads."""
+    process = Process()
+    # In descending order, since a process cannot get back the cores that it gave up.
+    peaks = {str(count): process.call("measure_peak", threads=count) for count in sorted(thread_counts, reverse=True)}
+    process.close()
     return {
-        "processor": _processor(),
-        "instructions": _instructions(),
+        "processor": _get_processor(),
+        "instructions": _list_instructions(),
         "cores": os.cpu_count(),
         "system": f"{platform.system()} {platform.machine()}",
         "date": date.today().isoformat(),
         "python": platform.python_version(),
-        "packages": dict(_versions()),
+        "packages": dict(_list_versions()),
         "peaks": peaks,
     }
 
 
-def _processor() -> str:
+def _get_processor() -> str:
     if sys.platform == "linux":
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("model name"):
@@ -57,14 +58,14 @@ def _processor() -> str:
     return platform.processor()
 
 
-def _instructions() -> list[str]:
-    """Return those of `INSTRUCTIONS` that the processor has; on Linux only."""
+def _list_instructions() -> list[str]:
+    """Return the `INSTRUCTIONS` that the processor supports (Linux only)."""
     path = Path("/proc/cpuinfo")
     flags = path.read_text().partition("\nflags")[2].partition("\n")[0].split() if path.exists() else []
     return [name for name in INSTRUCTIONS if name in flags]
 
 
-def _versions() -> Iterable[tuple[str, str]]:
+def _list_versions() -> Iterable[tuple[str, str]]:
     for package in PACKAGES:
         try:
             yield package, version(package)
@@ -72,59 +73,59 @@ def _versions() -> Iterable[tuple[str, str]]:
             continue
 
 
-def _number(key: str, scale: float, form: str) -> Callable[[Row], str]:
+def _format(key: str, scale: float, form: str) -> Callable[[Row], str]:
     return lambda row: format(scale * row[key], form) if key in row else "–"
 
 
-MS: tuple[Column, ...] = (("best, ms", _number("best", 1e3, ".1f")), ("median, ms", _number("median", 1e3, ".1f")))
-MEMORY: Column = ("memory, MB", _number("memory", 1e-6, ".0f"))
+MS: tuple[Column, ...] = (("best, ms", _format("best", 1e3, ".1f")), ("median, ms", _format("median", 1e3, ".1f")))
+MEMORY: Column = ("memory, MB", _format("memory", 1e-6, ".0f"))
 
 
-def columns(peaks: dict[str, float]) -> dict[str, tuple[Column, ...]]:
-    """Return the columns of the table of each kind of row."""
+def get_columns(peaks: dict[str, float]) -> dict[str, tuple[Column, ...]]:
+    """Return the columns of a table by the `what` of its rows."""
     share: Column = ("of the peak", lambda row: f"{row['flops'] / row['best'] / peaks[str(row['threads'])]:.0%}")
     each: Column = ("images/s", lambda row: f"{row['batch'] / row['best']:.1f}")
-    starts: list[Column] = [(f"{key}, s", _number(key, 1, ".2f")) for key in ("import", "load", "first", "whole")]
+    starts: list[Column] = [(f"{key}, s", _format(key, 1, ".2f")) for key in ("import", "load", "first", "whole")]
     return {
-        "network": (*starts, *MS, each, share, MEMORY, ("apart", _number("apart", 1, ".0e"))),
+        "network": (*starts, *MS, each, share, MEMORY, ("difference", _format("apart", 1, ".0e"))),
         "growth": (*MS, each, share),
         "pictures": (
             ("images/s, best", lambda row: f"{1 / row['best']:.1f}"),
-            ("median", lambda row: f"{1 / row['median']:.1f}"), ("objects", _number("objects", 1, "d")),
+            ("median", lambda row: f"{1 / row['median']:.1f}"), ("objects", _format("objects", 1, "d")),
         ),
         "training": (*MS, MEMORY),
     }  # fmt: skip
 
 
-TITLES = {"network": "Networks", "growth": "Growth", "pictures": "End to end", "training": "Steps of training"}
+TITLES = {"network": "Networks", "growth": "Scaling", "pictures": "End to end", "training": "Training"}
 
 
-def tables(results: dict[str, Any]) -> list[list[Row]]:
-    """Return the rows of each table: one per case, and one for all that grows."""
+def group_by_table(results: dict[str, Any]) -> list[list[Row]]:
+    """Return the rows of each table: one table per case, and one for scaling."""
     rows = [
         {**row, "case": TITLES["growth"], "peer": f"{row['case']}: {row['peer']}"} if row["what"] == "growth" else row
         for row in results["rows"]
     ]
-    return [list(some) for _, some in groupby(rows, key=lambda row: (row["what"], row["case"]))]
+    return [list(group) for _, group in groupby(rows, key=lambda row: (row["what"], row["case"]))]
 
 
-def markdown(results: dict[str, Any], chart: Callable[[int], str] | None = None) -> str:
-    """Return all tables, after a heading with the machine.
+def format_markdown(results: dict[str, Any], chart: Callable[[int], str] | None = None) -> str:
+    """Return a heading with the machine and all tables.
 
     Args:
-        results: What `run` wrote.
-        chart: Function from the number of a table to the path of its chart; None for no charts.
+        results: Content of a file that `run` wrote.
+        chart: Function that maps the number of a table to the path of its chart; None omits charts.
     """
-    on = results["machine"]
-    instructions = f" ({', '.join(on['instructions'])})" if on["instructions"] else ""
-    packages = ", ".join(f"{name} {number}" for name, number in on["packages"].items())
-    peaks = ", ".join(f"{value / 1e9:.0f} GFLOP/s with {_count_threads(int(n))}" for n, value in on["peaks"].items())
+    info = results["machine"]
+    instructions = f" ({', '.join(info['instructions'])})" if info["instructions"] else ""
+    packages = ", ".join(f"{name} {number}" for name, number in info["packages"].items())
+    peaks = ", ".join(f"{value / 1e9:.0f} GFLOP/s with {count_threads(int(n))}" for n, value in info["peaks"].items())
     parts = [
-        f"## {on['processor']}{instructions}\n\n{on['date']}, {on['cores']} cores, "
-        f"{on['system']}, Python {on['python']}; {packages}. Best product of two matrices: {peaks}.\n"
+        f"## {info['processor']}{instructions}\n\n{info['date']}, {info['cores']} cores, "
+        f"{info['system']}, Python {info['python']}; {packages}. Best product of two matrices: {peaks}.\n"
     ]
-    columns_by_kind, what = columns(on["peaks"]), ""
-    for number, rows in enumerate(tables(results)):
+    columns_by_kind, what = get_columns(info["peaks"]), ""
+    for number, rows in enumerate(group_by_table(results)):
         if rows[0]["what"] != what:
             what = rows[0]["what"]
             parts.append(f"### {TITLES[what]}\n")
@@ -138,17 +139,13 @@ def markdown(results: dict[str, Any], chart: Callable[[int], str] | None = None)
     return "\n".join(parts)
 
 
-def _count_threads(count: int) -> str:
-    return "1 thread" if count == 1 else f"{count} threads"
-
-
 CHARTED = (("best", 1e3, "best, ms", "%.1f"), ("whole", 1, "start to first result, s", "%.2f"),
            ("memory", 1e-6, "memory, MB", "%.0f"))  # fmt: skip
 """Key, scale, title and format of each panel of a chart; panels without values are left out."""
 
 
-def plot(rows: list[Row], path: Path) -> None:
-    """Draw the rows of a table as bars, one panel per figure."""
+def draw_chart(rows: list[Row], path: Path) -> None:
+    """Draw the rows of a table as a bar chart with one panel per quantity."""
     import matplotlib
 
     matplotlib.use("svg")
@@ -161,7 +158,7 @@ def plot(rows: list[Row], path: Path) -> None:
         1, len(panels), figsize=(0.4 + 0.065 * label + 2.2 * len(panels), 0.7 + 0.2 * len(rows)), squeeze=False,
         sharey=True, layout="constrained",
     )  # fmt: skip
-    colors = ["#1f6feb" if _is_ours(row["peer"]) else "#9aa4b2" for row in rows]
+    colors = ["#1f6feb" if _uses_darkparse(row["peer"]) else "#9aa4b2" for row in rows]
     for axis, (key, scale, title, form) in zip(axes[0], panels, strict=True):
         bars = axis.barh([row["peer"] for row in rows], [scale * row[key] for row in rows], color=colors)
         axis.bar_label(bars, fmt=form, padding=2)
@@ -174,12 +171,12 @@ def plot(rows: list[Row], path: Path) -> None:
     pyplot.close(figure)
 
 
-def _is_ours(peer: str) -> bool:
+def _uses_darkparse(peer: str) -> bool:
     return "darkparse" in peer or "Detector" in peer
 
 
-def compared(old: dict[str, Any], new: dict[str, Any]) -> list[tuple[str, str, float, float]]:
-    """Case, peer and the milliseconds of both, of what stands in both results."""
+def match_rows(old: dict[str, Any], new: dict[str, Any]) -> list[tuple[str, str, float, float]]:
+    """Return case, peer, old and new milliseconds of each row that is in both results."""
     before = {(row["what"], row["case"], row["peer"]): row["best"] for row in old["rows"]}
     keys = [((row["what"], row["case"], row["peer"]), row["best"]) for row in new["rows"]]
     return [(key[1], key[2], 1e3 * before[key], 1e3 * best) for key, best in keys if key in before]

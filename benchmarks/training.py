@@ -1,4 +1,4 @@
-"""A step of training: forward, backward and an update, in darkparse and in plain PyTorch."""
+"""Training steps in darkparse and in plain PyTorch: forward, backward and update."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from functools import partial
 from typing import Any
 
 from benchmarks.case import Case
-from benchmarks.peers import Eager, Module
+from benchmarks.peers import DarkparseModule, EagerModule
 
 Step = Callable[[], Any]
 
 
-def eager(case: Case, *, channels_last: bool, bfloat16: bool = False) -> Step:
-    """Train the emitted source with the mean squares of its outputs as the loss, and PyTorch's SGD."""
+def build_pytorch_step(case: Case, *, channels_last: bool, bfloat16: bool = False) -> Step:
+    """Return a step of the emitted source with PyTorch's SGD; its loss is the mean square of each output."""
     import torch
 
     layout = torch.channels_last if channels_last else torch.contiguous_format
-    model = Eager(case).model.train().to(memory_format=layout)
+    model = EagerModule(case).model.train().to(memory_format=layout)
     optimizer = torch.optim.SGD(model.parameters(), 1e-4, momentum=0.9, weight_decay=5e-4)
     x = torch.rand(case.batch, 3, case.size, case.size).to(memory_format=layout)
 
@@ -31,8 +31,8 @@ def eager(case: Case, *, channels_last: bool, bfloat16: bool = False) -> Step:
     return step
 
 
-def darknet(case: Case, *, bfloat16: bool = False) -> Step:
-    """Train as `darkparse train` does: Darknet's losses of five objects per image, its checks and its update."""
+def build_darkparse_step(case: Case, *, bfloat16: bool = False) -> Step:
+    """Return a step of `darkparse train`: Darknet's losses for five objects per image, checks and update."""
     import torch
 
     import darkparse
@@ -41,7 +41,7 @@ def darknet(case: Case, *, bfloat16: bool = False) -> Step:
     from darkparse.training.memory_format import convert_model
     from darkparse.training.precision import Precision
 
-    model = convert_model(Module(case).model.train())
+    model = convert_model(DarkparseModule(case).model.train())
     losses = darkparse.training.losses.Losses(model)
     optimizer, schedule = darkparse.training.build_optimizer(model)
     run = SelectedOutputs(model, {*losses.heads, *losses.entries.values()})
@@ -64,9 +64,9 @@ def darknet(case: Case, *, bfloat16: bool = False) -> Step:
 
 
 STEPS: dict[str, Callable[[Case], Step]] = {
-    "PyTorch, eager": partial(eager, channels_last=False),
-    "PyTorch, eager, channels last": partial(eager, channels_last=True),
-    "PyTorch, eager, channels last, bfloat16": partial(eager, channels_last=True, bfloat16=True),
-    "darkparse train": darknet,
-    "darkparse train --amp": partial(darknet, bfloat16=True),
+    "PyTorch, eager": partial(build_pytorch_step, channels_last=False),
+    "PyTorch, eager, channels last": partial(build_pytorch_step, channels_last=True),
+    "PyTorch, eager, channels last, bfloat16": partial(build_pytorch_step, channels_last=True, bfloat16=True),
+    "darkparse train": build_darkparse_step,
+    "darkparse train --amp": partial(build_darkparse_step, bfloat16=True),
 }

@@ -1,4 +1,4 @@
-"""One peer in a process of its own; takes orders as lines of JSON and answers each with one."""
+"""Process of one peer: reads method calls as lines of JSON and answers each with one line."""
 
 from __future__ import annotations
 
@@ -17,66 +17,64 @@ from benchmarks.case import Case
 
 
 class Worker:
-    """Does what it is told; every public method is an order."""
+    """One workload of a peer; `Process.call` calls the public methods."""
 
     def __init__(self, peer: str) -> None:
         self._name = peer
-        self._run: Callable[[], Any] = lambda: None
+        self._workload: Callable[[], Any] = lambda: None
 
     def start(self, case: dict[str, Any]) -> dict[str, float]:
-        """Import, load and run once: the seconds of each, and the most memory in bytes."""
+        """Import and load the peer and run it once; return the seconds of each and the peak memory in bytes."""
         from benchmarks.peers import PEERS, Peer
 
         limit_cores(case["threads"])
-        kind, marks = PEERS[self._name], [time.perf_counter()]
-        for module in kind.needs:
+        peer_class, times = PEERS[self._name], [time.perf_counter()]
+        for module in peer_class.requirements:
             import_module(module)
-        marks.append(time.perf_counter())
-        self._peer: Peer = kind(Case(**case))
-        marks.append(time.perf_counter())
+        times.append(time.perf_counter())
+        self._peer: Peer = peer_class(Case(**case))
+        times.append(time.perf_counter())
         shape = case["batch"], 3, case["size"], case["size"]
         self._x = np.random.default_rng(0).random(shape, np.float32)
-        self._run = lambda: self._peer(self._x)
-        self._run()
-        marks.append(time.perf_counter())
-        return {**dict(zip(("import", "load", "first"), np.diff(marks).tolist(), strict=True)), "memory": memory()}
+        self._workload = lambda: self._peer(self._x)
+        self._workload()
+        times.append(time.perf_counter())
+        durations = zip(("import", "load", "first"), np.diff(times).tolist(), strict=True)
+        return {**dict(durations), "memory": get_peak_memory()}
 
-    def outputs(self, path: str) -> str:
-        """Save what it gives; says in which form."""
-        found = self._peer.outputs(self._x)
-        np.savez(path, *found)
-        return self._peer.gives
+    def save_outputs(self, path: str) -> str:
+        """Save the outputs of one call as `.npz`; return their kind."""
+        np.savez(path, *self._peer.compute_outputs(self._x))
+        return self._peer.output_kind
 
-    def training(self, case: dict[str, Any], how: str) -> dict[str, float]:
-        """Get ready for steps of training."""
+    def prepare_training(self, case: dict[str, Any], step: str) -> dict[str, float]:
+        """Select a training step as the workload and run it once; return the peak memory in bytes."""
         from benchmarks.training import STEPS
 
         limit_cores(case["threads"])
+        self._workload = STEPS[step](Case(**case))
+        self._workload()
+        return {"memory": get_peak_memory()}
 
-        self._run = STEPS[how](Case(**case))
-        self._run()
-        return {"memory": memory()}
-
-    def pictures(self, case: dict[str, Any], paths: list[str], stream: bool) -> int:
-        """Get ready for pictures; how many objects are in them."""
-        from benchmarks.pictures import runner
+    def prepare_end_to_end(self, case: dict[str, Any], paths: list[str], stream: bool) -> int:
+        """Select detection in image files as the workload and run it once; return the number of objects."""
+        from benchmarks.end_to_end import build_image_loop
 
         limit_cores(case["threads"])
+        self._workload = build_image_loop(self._name, Case(**case), paths, stream=stream)
+        return int(self._workload())
 
-        self._run = runner(self._name, Case(**case), paths, stream=stream)
-        return int(self._run())
-
-    def run(self, runs: int) -> list[float]:
-        """Seconds of each run."""
-        taken = []
-        for _ in range(runs):
+    def time_calls(self, count: int) -> list[float]:
+        """Call the workload and return the seconds of each call."""
+        times = []
+        for _ in range(count):
             start = time.perf_counter()
-            self._run()
-            taken.append(time.perf_counter() - start)
-        return taken
+            self._workload()
+            times.append(time.perf_counter() - start)
+        return times
 
-    def peak(self, threads: int) -> float:
-        """Operations a second of the best product of two large matrices (2 · n³), by numpy's BLAS or torch's."""
+    def measure_peak(self, threads: int) -> float:
+        """Return the operations per second (2 n³ per product) of the fastest large matrix product of numpy or torch."""
         import torch
 
         limit_cores(threads)
@@ -84,8 +82,8 @@ class Worker:
         best = float("inf")
         a = torch.rand(1536, 1536)
         for product in (lambda: a @ a, lambda: a.numpy() @ a.numpy()):
-            self._run = product
-            best = min(best, *self.run(12))
+            self._workload = product
+            best = min(best, *self.time_calls(12))
         return float(2 * len(a) ** 3 / best)
 
 
@@ -95,20 +93,21 @@ def limit_cores(count: int) -> None:
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:count])
 
 
-def memory() -> int:
-    """The most memory that this process has had, in bytes; 0 where the system does not say."""
+def get_peak_memory() -> int:
+    """Return the peak resident size of this process in bytes; 0 where the system does not report it."""
     status = Path("/proc/self/status")
     lines = status.read_text().splitlines() if status.exists() else []
     return next((1024 * int(line.split()[1]) for line in lines if line.startswith("VmHWM")), 0)
 
 
 def main() -> None:
+    """Answer calls until standard input ends."""
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)  # what a runtime prints is no answer
+    os.dup2(2, 1)  # Runtimes print to standard output, which is reserved for answers.
     worker = Worker(sys.argv[1])
     for line in sys.stdin:
-        order = json.loads(line)
-        answers.write(json.dumps(getattr(worker, order.pop("do"))(**order)) + "\n")
+        call = json.loads(line)
+        answers.write(json.dumps(getattr(worker, call.pop("method"))(**call)) + "\n")
         answers.flush()
 
 

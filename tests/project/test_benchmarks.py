@@ -1,4 +1,4 @@
-"""The benchmarks run, and say what they measured."""
+"""The benchmarks run and report their measurements."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 from benchmarks.__main__ import END, START, main
-from benchmarks.report import markdown
+from benchmarks.report import format_markdown
 from tests.conftest import ROOT
 
 CASE = "a, 64×64, batch 1, 2 threads"
@@ -33,7 +33,7 @@ RESULTS: dict[str, Any] = {
 
 
 def test_markdown_of_results_has_every_row() -> None:
-    text = markdown(RESULTS)
+    text = format_markdown(RESULTS)
     assert text.startswith(
         "## One (avx2)\n\n2026-11-25, 2 cores, S, Python 3; torch 2. "
         "Best product of two matrices: 60 GFLOP/s with 1 thread, 100 GFLOP/s with 2 threads.\n"
@@ -43,7 +43,6 @@ def test_markdown_of_results_has_every_row() -> None:
 
 
 def test_compare_with_slower_row_exits_1(tmp_path: Path) -> None:
-    """A row that is slower by a tenth ends it with status 1."""
     slower = json.loads(json.dumps(RESULTS))
     slower["rows"][1]["best"] *= 1.2
     for name, results in (("old", RESULTS), ("new", slower)):
@@ -105,7 +104,7 @@ def test_worker_runs_on_requested_number_of_cores() -> None:
 
 @pytest.mark.slow
 def test_quick_run_measures_every_peer(tmp_path: Path) -> None:
-    """Peers of two kinds give the same, and every kind of figure is there."""
+    """Peers of two kinds have equal outputs, and the results contain every kind of row."""
     peers = ["darkparse.load", *(["Detector on ONNX Runtime", "ONNX Runtime"] if find_spec("onnxruntime") else [])]
     command = [sys.executable, "-m", "benchmarks", "run", "--quick", "--out", str(tmp_path / "out.json")]
     command += [word for peer in peers for word in ("--peer", peer)]
