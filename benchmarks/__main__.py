@@ -40,30 +40,19 @@ def main() -> None:
 @click.argument("cfgs", nargs=-1)
 @click.option("--trained", nargs=2, multiple=True, metavar="CFG WEIGHTS", help="Trained network (repeatable).")
 @click.option(
-    "--images",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    show_default="generated noise",
+    "--images", type=click.Path(exists=True, file_okay=False, path_type=Path), show_default="generated noise",
     help="Images for the end-to-end benchmark.",
-)
+)  # fmt: skip
 @click.option(
-    "--peer",
-    "peers",
-    multiple=True,
-    type=click.Choice(list(PEERS)),
-    show_default="all",
+    "--peer", "peers", multiple=True, type=click.Choice(list(PEERS)), show_default="all",
     help="Peer to run (repeatable).",
-)
+)  # fmt: skip
 @click.option("--size", default=416, show_default=True, help="Input height and width of CFGS.")
 @click.option("--batch", "batches", multiple=True, default=(1, 8), show_default=True, help="Batch size (repeatable).")
 @click.option(
-    "--threads",
-    "thread_counts",
-    multiple=True,
-    type=click.IntRange(1),
-    default=(1, os.cpu_count() or 1),
-    show_default=True,
-    help="Threads per peer (repeatable). Scaling, end to end and training use the last value.",
-)
+    "--threads", "thread_counts", multiple=True, type=click.IntRange(1), default=(1, os.cpu_count() or 1),
+    show_default=True, help="Threads per peer (repeatable). Scaling, end to end and training use the last value.",
+)  # fmt: skip
 @click.option("--rounds", default=Plan.rounds, show_default=True, help="Timed blocks per peer.")
 @click.option("--quick", is_flag=True, help="Run one small network for a minute instead of most of an hour.")
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="JSON file for the results.")

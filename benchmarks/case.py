@@ -5,11 +5,10 @@ from __future__ import annotations
 import subprocess
 import tempfile
 import warnings
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import darkparse
 
@@ -26,7 +25,7 @@ class Case:
     cfg: str
     weights: str
     directory: str
-    """Directory of the exported files."""
+    """Directory of the files that belong to the case."""
     size: int
     batch: int
     threads: int
@@ -36,11 +35,8 @@ class Case:
         return f"{self.name}, {self.size}×{self.size}, batch {self.batch}, {count_threads(self.threads)}"
 
     def get_path(self, extension: str) -> str:
-        """Return the path of an exported file."""
+        """Return the path of a file of this case."""
         return str(Path(self.directory) / f"network{extension}")
-
-    def asdict(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 def count_threads(count: int) -> str:

@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -54,7 +53,7 @@ def measure_steady_state(case: Case, peers: Iterable[str], plan: Plan, log: Log,
                 rows[name] = {"what": what, "case": case.title, "peer": name, "flops": flops, "batch": case.batch}
                 rows[name]["threads"] = case.threads
                 rows[name] |= _measure_start(name, case, plan.starts, processes)
-                kind = processes[name].call("save_outputs", path=_get_outputs_path(case, name))
+                kind = processes[name].call("save_outputs", path=case.get_path(f".{name}.npz"))
                 rows[name]["apart"] = _compare_outputs(case, name, kind, next(iter(rows)))
             except PeerFailedError as error:
                 log(f"{name} skipped: {error}")
@@ -73,18 +72,14 @@ def _measure_start(name: str, case: Case, starts: int, processes: dict[str, Proc
             processes.pop(name).close()
         before = time.perf_counter()
         processes[name] = Process(name)
-        rows.append(processes[name].call("start", case=case.asdict()))
+        rows.append(processes[name].call("start", case=case))
         rows[-1]["whole"] = time.perf_counter() - before
     return {key: min(row[key] for row in rows) for key in rows[0]}
 
 
-def _get_outputs_path(case: Case, name: str) -> str:
-    return str(Path(case.directory) / f"{name}.npz")
-
-
 def _compare_outputs(case: Case, name: str, kind: str, reference: str) -> float:
     """Return the largest difference from the reference peer's outputs, relative to the RMS of each output."""
-    outputs, expected = ([*np.load(_get_outputs_path(case, peer)).values()] for peer in (name, reference))
+    outputs, expected = ([*np.load(case.get_path(f".{peer}.npz")).values()] for peer in (name, reference))
     if kind == "boxes":
         expected = _decode_boxes(case, expected)
     if len(outputs) != len(expected) or any(a.size != b.size for a, b in zip(outputs, expected, strict=True)):
@@ -113,7 +108,7 @@ def measure_end_to_end(case: Case, paths: list[str], peers: Iterable[str], plan:
                 name, stream = f"{peer}, {mode}", mode == "stream"
                 process = Process(peer)
                 try:
-                    objects = process.call("prepare_end_to_end", case=case.asdict(), paths=paths, stream=stream)
+                    objects = process.call("prepare_end_to_end", case=case, paths=paths, stream=stream)
                 except PeerFailedError as error:
                     process.close()
                     if not stream:
@@ -133,7 +128,7 @@ def measure_training(case: Case, plan: Plan) -> list[Row]:
         for step in STEPS:
             processes[step] = Process()
             rows[step] = {"what": "training", "case": case.title, "peer": step}
-            rows[step] |= processes[step].call("prepare_training", case=case.asdict(), step=step)
+            rows[step] |= processes[step].call("prepare_training", case=case, step=step)
         for name, times in plan.measure(processes).items():
             rows[name] |= times
     return list(rows.values())

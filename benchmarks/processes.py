@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ class Process:
         assert self._process.stdin
         assert self._process.stdout
         try:
-            self._process.stdin.write(json.dumps({"method": method, **arguments}) + "\n")
+            self._process.stdin.write(json.dumps({"method": method, **arguments}, default=asdict) + "\n")
             self._process.stdin.flush()
         except BrokenPipeError:
             raise PeerFailedError("the process has ended") from None

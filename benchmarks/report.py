@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import sys
 from collections.abc import Callable, Iterable
 from datetime import date
@@ -17,16 +18,8 @@ from benchmarks.measure import Row
 from benchmarks.processes import Process
 
 PACKAGES = (
-    "darkparse",
-    "torch",
-    "onnxruntime",
-    "openvino",
-    "opencv-python-headless",
-    "ncnn",
-    "pnnx",
-    "numpy",
-    "pillow",
-)
+    "darkparse", "torch", "onnxruntime", "openvino", "opencv-python-headless", "ncnn", "pnnx", "numpy", "pillow",
+)  # fmt: skip
 INSTRUCTIONS = ("avx2", "avx512f", "avx512_bf16", "avx512_fp16", "amx_bf16", "amx_fp16")
 """Instructions that affect the speed of a dtype."""
 Column = tuple[str, Callable[[Row], str]]
@@ -141,7 +134,7 @@ def format_markdown(results: dict[str, Any], chart: Callable[[int], str] | None 
 
 CHARTED = (("best", 1e3, "best, ms", "%.1f"), ("whole", 1, "start to first result, s", "%.2f"),
            ("memory", 1e-6, "memory, MB", "%.0f"))  # fmt: skip
-"""Key, scale, title and format of each panel of a chart; panels without values are left out."""
+"""Key, scale, title and format of each panel of a chart; panels without values are omitted."""
 
 
 def draw_chart(rows: list[Row], path: Path) -> None:
@@ -158,7 +151,7 @@ def draw_chart(rows: list[Row], path: Path) -> None:
         1, len(panels), figsize=(0.4 + 0.065 * label + 2.2 * len(panels), 0.7 + 0.2 * len(rows)), squeeze=False,
         sharey=True, layout="constrained",
     )  # fmt: skip
-    colors = ["#1f6feb" if _uses_darkparse(row["peer"]) else "#9aa4b2" for row in rows]
+    colors = ["#1f6feb" if re.search("darkparse|Detector", row["peer"]) else "#9aa4b2" for row in rows]
     for axis, (key, scale, title, form) in zip(axes[0], panels, strict=True):
         bars = axis.barh([row["peer"] for row in rows], [scale * row[key] for row in rows], color=colors)
         axis.bar_label(bars, fmt=form, padding=2)
@@ -169,10 +162,6 @@ def draw_chart(rows: list[Row], path: Path) -> None:
     axes[0, 0].invert_yaxis()
     figure.savefig(path, metadata={"Date": None})
     pyplot.close(figure)
-
-
-def _uses_darkparse(peer: str) -> bool:
-    return "darkparse" in peer or "Detector" in peer
 
 
 def match_rows(old: dict[str, Any], new: dict[str, Any]) -> list[tuple[str, str, float, float]]:
