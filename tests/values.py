@@ -24,7 +24,8 @@ PLATFORM_CONSTANTS = {"DISK_ERRORS"}
 def describe_values(package: str) -> str:
     """Return a line for each public constant with numbers, and for each public class and function with plain defaults.
 
-    The fields of a dataclass are the parameters of its `__init__`. Constants that are a single flag are left out.
+    The fields of a dataclass are the parameters of its `__init__`; its flags have a line too. Constants that are a
+    single flag are left out.
     """
     root = importlib.import_module(package)
     names = [package, *(module.name for module in pkgutil.walk_packages(root.__path__, f"{package}."))]
@@ -52,12 +53,21 @@ def _describe_members(owner: Any, module: str, prefix: str) -> Iterator[str]:
         if getattr(member, "__module__", None) != module:
             continue
         if inspect.isclass(member):
+            if flags := _find_flags(member):
+                yield f"{prefix}{name}: {', '.join(flags)}"
             if not issubclass(member, enum.Enum):
                 yield from _describe_members(member, module, f"{prefix}{name}.")
         elif inspect.isfunction(function := inspect.unwrap(member) if callable(member) else member):
             defaults = _find_defaults(owner, name, function)
             if plain := [f"{key}={_print(default)}" for key, default in defaults.items() if _is_plain(default)]:
                 yield f"{prefix}{name}({', '.join(plain)})"
+
+
+def _find_flags(cls: type) -> list[str]:
+    """Return whether the objects of a dataclass cannot change, and whether they refuse other attributes."""
+    if "__dataclass_params__" not in vars(cls):
+        return []
+    return ["frozen"] * vars(cls)["__dataclass_params__"].frozen + ["slots"] * ("__slots__" in vars(cls))
 
 
 def _find_defaults(owner: Any, name: str, function: Callable[..., Any]) -> dict[str, object]:

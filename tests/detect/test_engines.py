@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,6 +22,8 @@ from PIL import Image
 import darkparse
 from darkparse import Detector
 from darkparse.cli import main
+from darkparse.datasets.sources import InputFile
+from darkparse.detect.batch import process
 from darkparse.detect.engines import graph_engine, runtimes
 from darkparse.detect.engines.engine import ENGINES, FASTEST_FIRST, choose_engine, has_gpu
 from darkparse.network.detection_settings import DetectionSettings
@@ -198,6 +200,36 @@ def test_engine_state_continues_as_in_torch(engine: str, tmp_path: Path) -> None
         assert forgotten.shape != found[-1][-1].shape or not np.allclose(forgotten, found[-1][-1], atol=1e-4)
     for a, b in zip(*found, strict=True):
         assert_equal_but_for_ties(a, b)
+
+
+def test_each_video_starts_without_the_state_of_the_last_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cfg = tmp_path / "x.cfg"
+    cfg.write_text(REMEMBERING, "utf-8")
+    closed: list[Path] = []
+
+    class Video:
+        rate = 10
+
+        def __init__(self, path: Path) -> None:
+            self.path = path
+
+        def __iter__(self) -> Iterator[Any]:
+            return iter([picture(0), picture(1)])
+
+        def close(self) -> None:
+            closed.append(self.path)
+
+    monkeypatch.setattr(process, "Video", Video)
+    detector = Detector.load(cfg, stored(cfg), engine="torch")
+    videos = [InputFile(tmp_path / name, tmp_path) for name in ("a.mp4", "b.mp4")]
+    results = process.process(detector, videos, darkparse.DetectionSettings(threshold=0.1), batch=1)
+    found = [(outcome.source.path.name, outcome.frame, rows(outcome.result)) for outcome in results]
+    assert [(name, frame) for name, frame, _ in found] == [("a.mp4", 0), ("a.mp4", 1), ("b.mp4", 0), ("b.mp4", 1)]
+    for (*_, first), (*_, second) in zip(found[:2], found[2:], strict=True):
+        np.testing.assert_array_equal(first, second)
+    assert closed == [video.path for video in videos]
+    again = detector.run([detector.prepare(picture(0))], darkparse.DetectionSettings(threshold=0.1), continuing=True)
+    assert rows(again[0]).shape != found[2][2].shape or not np.allclose(rows(again[0]), found[2][2], atol=1e-4)
 
 
 @each

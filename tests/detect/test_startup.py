@@ -7,6 +7,7 @@ import sys
 import tempfile
 from pathlib import Path
 from statistics import median
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -95,6 +96,13 @@ def test_engine_without_temporary_file_gets_graph_in_memory(
             return open_path(path, *arguments, **options)
 
         monkeypatch.setattr(Path, "open", refuse)
+        make = runtimes.RUNTIMES[engine]
+
+        def check(graph: runtimes.GraphFile, *arguments: Any) -> runtimes.Run:
+            assert list((tmp_path / "none").iterdir()) == []  # the space is free again before the graph is in memory
+            return make(graph, *arguments)
+
+        monkeypatch.setitem(runtimes.RUNTIMES, engine, check)
     detector = Detector.load(*tiny_weights(tmp_path), engine=engine)
     assert detector.detect(picture(0, 40, 56), threshold=0.1)
     assert [type(graph) for graph in graphs] == [bytes]
@@ -117,3 +125,20 @@ def _run(script: str, folder: Path) -> float:
     """Return the number that a script prints."""
     done = subprocess.run([sys.executable, "-c", script], cwd=folder, capture_output=True, text=True, check=True)
     return float(done.stdout)
+
+
+def test_openvino_runs_hold_the_lock_only_for_the_first_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    locked: list[bool] = []
+
+    class Request:
+        def infer(self, feeds: dict[str, Any], share_inputs: bool) -> dict[int, Any]:
+            locked.append(runtimes._openvino_lock.locked())
+            return feeds
+
+    compiled = SimpleNamespace(create_infer_request=Request)
+    core = SimpleNamespace(read_model=lambda graph: graph, compile_model=lambda *arguments: compiled)
+    monkeypatch.setattr(runtimes, "_load_openvino_core", lambda: core)
+    run = runtimes.RUNTIMES["openvino"](b"", 2, 1, "float32")
+    assert [list(run({"image": np.ones(number)})[0]) for number in (1, 2, 3)] == [[1], [1, 1], [1, 1, 1]]
+    assert locked == [True, False, False]
+    assert not runtimes._openvino_lock.locked()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import warnings
+from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,6 +19,8 @@ import darkparse
 from darkparse.datasets import DataFile
 from darkparse.layers.training import RegionTraining
 from darkparse.layers.tree import read_tree
+from darkparse.network.training import bind_net_training
+from darkparse.training import memory
 from darkparse.training.checkpoints import Checkpoints
 from darkparse.training.data import processes
 from darkparse.training.data.anchors import fit_anchors
@@ -25,6 +29,7 @@ from darkparse.training.data.dataset import _labels
 from darkparse.training.data.geometry import drop_invalid, drop_tiny
 from darkparse.training.losses.region import AlexeyRegionLoss, RegionLoss
 from darkparse.training.losses.vectors import SoftmaxLoss
+from darkparse.training.state import digest_cfg
 from tests.conftest import DATA
 from tests.training.small_network import cfg, trainer
 
@@ -72,6 +77,97 @@ def test_killed_processes_are_all_killed() -> None:
     killed: list[int] = []
     processes._kill([SimpleNamespace(kill=lambda n=n: killed.append(n)) for n in range(3)])  # type: ignore[misc]
     assert killed == [0, 1, 2]
+
+
+class LoaderProcess:
+    """A loader process that only records whether it was killed."""
+
+    def __init__(self, exitcode: int | None) -> None:
+        self.exitcode = exitcode
+        self.is_killed = False
+
+    def kill(self) -> None:
+        self.is_killed = True
+
+
+def start_loading(
+    monkeypatch: pytest.MonkeyPatch, process: LoaderProcess, batches: Iterable[int]
+) -> tuple[Generator[Any], list[Any]]:
+    """Return mini-batches that come from `process`, and the functions that are called at exit."""
+    children: list[Any] = []
+    at_exit: list[Any] = []
+
+    def start(*_: Any, **options: Any) -> Iterable[int]:
+        assert options["num_workers"] == 1
+        children.append(process)
+        return batches
+
+    monkeypatch.setattr(torch.utils.data, "DataLoader", start)
+    monkeypatch.setattr(processes, "start_fork_server", lambda: None)
+    monkeypatch.setattr(processes.multiprocessing, "active_children", lambda: list(children))
+    monkeypatch.setattr(
+        processes, "atexit", SimpleNamespace(register=at_exit.append, unregister=lambda entry: at_exit.remove(entry))
+    )
+    return processes.load_in_processes(None, iter([0, 1]), 1), at_exit
+
+
+def test_loader_processes_are_killed_when_no_more_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    process = LoaderProcess(None)
+    batches, at_exit = start_loading(monkeypatch, process, [5, 6])
+    assert next(batches) == 5
+    assert not process.is_killed
+    assert len(at_exit) == 1
+    batches.close()
+    assert process.is_killed
+    assert at_exit == []
+
+
+@pytest.mark.parametrize(("status", "error"), [(-9, darkparse.DarkparseError), (None, RuntimeError)])
+def test_error_of_loader_names_the_process_that_ended(
+    status: int | None, error: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> Iterator[int]:
+        yield 5
+        raise RuntimeError("lost")
+
+    process = LoaderProcess(status)
+    batches, at_exit = start_loading(monkeypatch, process, fail())
+    assert next(batches) == 5
+    with pytest.raises(error, match="lost" if status is None else "was killed by SIGKILL"):
+        next(batches)
+    assert process.is_killed
+    assert at_exit == []
+
+
+def test_loader_processes_start_from_a_server_wherever_there_is_one() -> None:
+    assert (sys.platform != "win32") == processes.HAS_SERVER
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no module resource: run it on Linux or macOS")
+def test_peak_without_proc_is_in_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "PEAK", (tmp_path / "none", tmp_path / "none"))
+    used = memory._read_peak(torch.device("cpu"))
+    assert used is not None
+    assert 2**25 < used < 2**45  # Python with torch takes over 100 MB
+
+
+def test_peak_is_the_one_since_the_last_reset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    status, reset = tmp_path / "status", tmp_path / "reset"
+    status.write_text("VmPeak:\t 9 kB\nVmHWM:\t 300 kB\nVmRSS:\t 7 kB\n")
+    reset.write_text("")
+    monkeypatch.setattr(memory, "PEAK", (status, reset))
+    memory._reset_peak(torch.device("cpu"))
+    assert reset.read_text() == memory.RESET_PEAK
+    assert memory._read_peak(torch.device("cpu")) == 300 * 1024
+
+
+def test_digest_of_cfg_repeats_no_warning_about_it() -> None:
+    network = darkparse.compile(f"{NET}burn_in=1.5\n[connected]\noutput=2\n[softmax]\n")
+    with pytest.warns(UserWarning, match="burn_in"):
+        bind_net_training(network)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert len(digest_cfg(network)) == 64
 
 
 def test_labels_of_other_number_than_outputs_raise(tmp_path: Path) -> None:
