@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from torch.nn import functional as F
 import darkparse
 from darkparse.cli import main
 from darkparse.evaluation import Comparison, Dump, compare
+from darkparse.evaluation.comparison import _has_counterpart
 from darkparse.evaluation.known_deviations import list_trials
 from darkparse.model.darknet import Stage
 from darkparse.model.modules import Reorg3d
@@ -348,3 +350,13 @@ def test_compare_command_against_onnx_names_first_difference(
     assert run([*arguments, str(tmp_path / "same.onnx")]) == 0
     assert run([*arguments, str(tmp_path / "other.onnx")]) == 1
     assert "L1 conv" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("value", "other", "expected"), [(1.0, 1.0, True), (np.nan, np.nan, True), (1.0, 2.0, False)])
+def test_head_has_counterpart_only_among_the_outputs_of_the_reference(
+    value: float, other: float, expected: bool
+) -> None:
+    node: Any = SimpleNamespace(layer=SimpleNamespace(role="head"), index=0, inputs=())
+    theirs = np.full((1, 4), value, np.float32)
+    reference: Any = SimpleNamespace(output=lambda *_: theirs, outputs=[np.full((1, 4), other, np.float32)])
+    assert _has_counterpart(node, [torch.zeros(1, 4)], reference, 0.001) is expected

@@ -212,3 +212,15 @@ def test_evaluate_errors_into_used_directory_exits_2(
         main([*command, "--errors", str(tmp_path)])
     assert stop.value.code == 2
     assert "is not empty; expected a new or empty directory" in capsys.readouterr().err
+
+
+def test_errors_of_an_image_come_with_the_boxes_of_its_true_detections() -> None:
+    far = (0.1, 0.1, 0.1, 0.1)
+    pairs = [
+        (truth([(0, far)]), found([(0, 0.9, far)])),
+        (truth([(0, BOX), (0, far)]), found([(0, 0.9, far), (1, 0.8, BOX), (0, 0.1, BOX)])),
+    ]
+    (errors,) = list_errors(analyze(pairs), pairs, NAMES)  # the first image has none
+    assert errors.truth is pairs[1][0]
+    assert [tuple(box) for box in errors.right] == [pytest.approx(far)]
+    assert [error.kind for error in errors.errors] == [ErrorKind.CONFUSED, ErrorKind.MISSED]

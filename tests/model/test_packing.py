@@ -243,3 +243,18 @@ def test_load_optimize_equals_loaded_model(tmp_path: Path) -> None:
         fast = darkparse.load(model.network, tmp_path / name, optimize=True)
         assert fast.loaded is not None
         assert_same_layers(model, fast, x)
+
+
+@needs_onednn
+@pytest.mark.parametrize("tracer", ["torch.compiler.is_compiling", "torch.jit.is_tracing"])
+def test_traced_convolution_keeps_its_plain_weights(tracer: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    cfg = "[net]\nwidth=32\nheight=32\nchannels=3\n[convolutional]\nfilters=24\npad=1\nsize=3\nactivation=leaky\n"
+    (part,) = packed(copy.deepcopy(darkparse.optimize(trained(cfg))))  # a copy starts with plain weights
+    x = torch.rand(1, 3, 32, 32)
+    with torch.inference_mode(), monkeypatch.context() as patch:
+        patch.setattr(tracer, lambda: True)
+        plain = part(x)
+        assert not part.weight.is_mkldnn
+    with torch.inference_mode():
+        torch.testing.assert_close(part(x), plain)
+    assert part.weight.is_mkldnn

@@ -11,6 +11,7 @@ from click.testing import CliRunner
 import darkparse
 from darkparse.cli.edit import command as edit
 from darkparse.diagnostics import Diagnostic
+from darkparse.network.anchor_lint import lint_anchors
 from darkparse.network.freezing import find_gradient_stops
 from darkparse.network.training_lint import lint_training
 from tests.conftest import DATA, ROOT
@@ -192,3 +193,11 @@ def test_kinds_that_darknet_never_updates_are_reported_for_its_fork() -> None:
     for dialect, lines in (("alexeyab", [12, 13]), ("pjreddie", [])):
         found = lint_training(darkparse.compile(text, dialect=dialect))
         assert [one.span.line for one in found if one.span and never in one.message] == lines
+
+
+@pytest.mark.parametrize(("width", "is_reported"), [(95, False), (94, True)])
+def test_unused_anchor_as_large_as_a_used_one_is_not_reported(width: int, is_reported: bool) -> None:
+    """The limit is an IoU of 0.95: such anchors have the same shape."""
+    head = f"[convolutional]\nfilters=6\n[yolo]\nclasses=1\nnum=2\nmask=0\nanchors=100,100, {width},100\n"
+    network = darkparse.compile(f"[net]\nwidth=128\nheight=128\nchannels=3\n{head}")
+    assert any("not used by any head" in str(finding) for finding in lint_anchors(network)) is is_reported

@@ -273,3 +273,10 @@ def test_schema_of_yaml_accepts_networks_and_rejects_others() -> None:
             validate(json.dumps(wrong), "network-yaml")
         with pytest.raises(darkparse.CfgError):
             darkparse.compile(json.dumps(wrong, indent=1).replace("{\n", "---\n{\n", 1))
+
+
+def test_yaml_writes_lists_of_numbers_on_one_line() -> None:
+    text = darkparse.compile(TEXT).to_yaml()
+    assert "\ninput: [3, 32, 32]\noutputs: [2]\n" in text
+    assert re.search(r"^ +layers: \[-1, -1\]$", text, re.MULTILINE)
+    assert "\nlayers:\n- index: 0\n  kind: convolutional\n" in text

@@ -21,6 +21,7 @@ from darkparse.layers.training import RegionTraining
 from darkparse.layers.tree import read_tree
 from darkparse.network.training import bind_net_training
 from darkparse.training import memory
+from darkparse.training.buffers import snapshot_buffers
 from darkparse.training.checkpoints import Checkpoints
 from darkparse.training.data import processes
 from darkparse.training.data.anchors import fit_anchors
@@ -29,6 +30,7 @@ from darkparse.training.data.dataset import _labels
 from darkparse.training.data.geometry import drop_invalid, drop_tiny
 from darkparse.training.losses.region import AlexeyRegionLoss, RegionLoss
 from darkparse.training.losses.vectors import SoftmaxLoss
+from darkparse.training.precision import Precision
 from darkparse.training.state import digest_cfg
 from tests.conftest import DATA
 from tests.training.small_network import cfg, trainer
@@ -291,3 +293,48 @@ def test_trainer_that_has_measured_is_not_due_again(tmp_path: Path) -> None:
     training._is_validation_due = True
     assert training._measure() == (1.5, None)
     assert training._build_state("state")["measure_due"] is False
+
+
+@pytest.mark.parametrize(
+    ("dtype", "scale", "expected"),
+    [
+        (None, None, False),
+        (torch.bfloat16, None, False),
+        (torch.float16, 1024.0, True),
+        (torch.float16, 2.0, True),
+        (torch.float16, 1.0, False),
+    ],
+)
+def test_overflow_is_tolerated_only_while_the_scale_can_fall(
+    dtype: torch.dtype | None, scale: float | None, expected: bool
+) -> None:
+    precision = Precision(torch.device("cpu"), dtype)
+    precision.load_state_dict({})
+    state = precision.state_dict()
+    assert bool(state) is (scale is not None)
+    precision.load_state_dict(state | ({"scale": scale} if scale else {}))
+    assert precision.tolerates_overflow is expected
+
+
+def test_snapshot_of_statistics_restores_them_in_place() -> None:
+    norm = torch.nn.BatchNorm1d(2)
+    before = {name: (value, value.clone()) for name, value in norm.named_buffers()}
+    restore = snapshot_buffers(norm)
+    norm(torch.tensor([[1.0, 5.0], [3.0, 9.0]]))
+    assert not torch.equal(norm.running_mean, before["running_mean"][1])  # type: ignore[arg-type]
+    restore()
+    for name, value in norm.named_buffers():
+        assert value is before[name][0]
+        assert torch.equal(value, before[name][1])
+
+
+def test_peak_of_memory_grows_with_the_images() -> None:
+    estimates = [memory.MemoryEstimate(fixed=100, per_image=7, images=images, measured=(1, 2)) for images in (1, 3)]
+    assert [estimate.peak for estimate in estimates] == [107, 121]
+
+
+def test_network_whose_images_take_much_is_measured_with_one_and_two() -> None:
+    small = darkparse.compile(f"{NET}[convolutional]\nfilters=1\n[avgpool]\n[softmax]\n")
+    assert memory._choose_images(small, 10) == 5
+    assert memory._choose_images(small, 1) == 1
+    assert memory._choose_images(darkparse.compile("yolov3"), 64) == 1

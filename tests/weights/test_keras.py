@@ -6,6 +6,7 @@ import io
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ import pytest
 
 import darkparse
 from darkparse.cli.main import main
+from darkparse.weights import keras
 from darkparse.weights.buffer import MAX_EXPANSION, MIN_UNPACKED_LIMIT
 from tests.weights.weight_files import SMALL, network, weights
 
@@ -262,3 +264,14 @@ def test_load_damaged_keras_is_one_error(path: Path) -> None:
             assert len(damaged_data) == len(data)
     assert len(messages) > len(cut)
     assert all(message.count("\n") == 0 or "cause: " in message for message in messages)
+
+
+def test_keras_arrays_may_take_exactly_the_limit_of_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        datasets = {name: file.create_dataset(name, data=np.zeros(4, np.float32)) for name in "ab"}
+        blob: Any = SimpleNamespace(size=0)
+        monkeypatch.setattr(keras, "MIN_UNPACKED_LIMIT", 32)
+        keras._check_size(blob, datasets)
+        monkeypatch.setattr(keras, "MIN_UNPACKED_LIMIT", 31)
+        with pytest.raises(ValueError, match="32"):
+            keras._check_size(blob, datasets)

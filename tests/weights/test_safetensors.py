@@ -12,7 +12,9 @@ import torch
 
 import darkparse
 from darkparse.weights import LazyArray, open_source
+from darkparse.weights.completion import complete_arrays
 from darkparse.weights.containers import read_container
+from darkparse.weights.layout import get_tensors
 from tests.weights.weight_files import SMALL, network, weights
 
 safetensors = pytest.importorskip("safetensors.torch")
@@ -128,3 +130,24 @@ def test_safetensors_header_is_readable_text_in_any_alphabet(tmp_path: Path) -> 
     darkparse.save(darkparse.load("# Größe\n" + SMALL), path)
     assert "# Größe".encode() in path.read_bytes()
     assert str(darkparse.load(path).network.config).startswith("# Größe")
+
+
+def test_load_non_finite_values_of_safetensors_warns(tmp_path: Path) -> None:
+    model = darkparse.load(SMALL, weights(network(SMALL)))
+    path = tmp_path / "nan.safetensors"
+    next(model.parameters()).data.view(-1)[:2] = torch.tensor([torch.nan, torch.inf])
+    darkparse.save(model, path)
+    with pytest.warns(UserWarning, match="nan.safetensors: 2 NaN or infinite values"):
+        darkparse.load(SMALL, path)
+
+
+@pytest.mark.parametrize(
+    ("dtypes", "expected"), [((), "float32"), (("float16",), "float16"), (("bfloat16", "float16"), "float16")]
+)
+def test_missing_arrays_have_the_dtype_of_those_that_numpy_has(dtypes: tuple[str, ...], expected: str) -> None:
+    net = network(SMALL)
+    keys = list(get_tensors(net))
+    stored = {key: LazyArray((1,), dtype, lambda: np.zeros(1)) for key, dtype in zip(keys, dtypes, strict=False)}
+    array = complete_arrays(stored, net)[keys[-1]]
+    assert array.dtype == expected
+    assert array.load().dtype == expected
