@@ -17,8 +17,8 @@ import numpy as np
 CONSTANT = re.compile(r"^([A-Z][A-Z0-9_]*)(?:: [^=\n]+)? = ", re.MULTILINE)
 """Definition of a public constant in a module's source."""
 PLAIN = (bool, int, float, str)
-PLATFORM_CONSTANTS = {"DISK_ERRORS"}
-"""Constants that differ between operating systems."""
+VARYING_CONSTANTS = {"DISK_ERRORS", "MAX_SINGLE_THREAD_BFLOPS"}
+"""Constants that differ between operating systems, or that `conftest.py` sets."""
 
 
 def describe_values(package: str) -> str:
@@ -36,7 +36,7 @@ def describe_values(package: str) -> str:
 def _describe_module(module: ModuleType) -> Iterator[str]:
     for name in CONSTANT.findall(inspect.getsource(module)):
         value = getattr(module, name)
-        if name not in PLATFORM_CONSTANTS and not isinstance(value, bool) and _has_numbers(value):
+        if name not in VARYING_CONSTANTS and not isinstance(value, bool) and _has_numbers(value):
             yield f"{name} = {_print(value)}"
     yield from _describe_members(module, module.__name__, "")
 

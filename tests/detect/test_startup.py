@@ -131,7 +131,7 @@ def test_openvino_runs_hold_the_lock_only_for_the_first_time(monkeypatch: pytest
     locked: list[bool] = []
 
     class Request:
-        def infer(self, feeds: dict[str, Any], share_inputs: bool) -> dict[int, Any]:
+        def infer(self, feeds: dict[str, Any], share_inputs: bool) -> dict[str, Any]:
             locked.append(runtimes._openvino_lock.locked())
             return feeds
 
@@ -139,6 +139,6 @@ def test_openvino_runs_hold_the_lock_only_for_the_first_time(monkeypatch: pytest
     core = SimpleNamespace(read_model=lambda graph: graph, compile_model=lambda *arguments: compiled)
     monkeypatch.setattr(runtimes, "_load_openvino_core", lambda: core)
     run = runtimes.RUNTIMES["openvino"](b"", 2, 1, "float32")
-    assert [list(run({"image": np.ones(number)})[0]) for number in (1, 2, 3)] == [[1], [1, 1], [1, 1, 1]]
+    assert [list(run({"image": np.ones(number, np.float32)})[0]) for number in (1, 2, 3)] == [[1], [1, 1], [1, 1, 1]]
     assert locked == [True, False, False]
     assert not runtimes._openvino_lock.locked()
