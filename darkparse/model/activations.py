@@ -103,6 +103,11 @@ CHUNK_SIZE = 2**16
 """Number of values per thread that Mish computes at a time, so that all steps of its formula run in the L2 cache."""
 
 
+def is_traced() -> bool:
+    """Return whether torch.compile, torch.export or torch.jit.trace records the operations that run."""
+    return torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
+
+
 class Mish(nn.Module):
     """Mish, x − 2x/((1+eˣ)²+1), computed as x / (1 + 1/(eˣ + e²ˣ/2)), for inference only.
 
@@ -115,8 +120,7 @@ class Mish(nn.Module):
         self.inplace = inplace
 
     def forward(self, x: Tensor) -> Tensor:
-        is_traced = torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
-        if x.device.type != "cpu" or is_traced:
+        if x.device.type != "cpu" or is_traced():
             return F.mish(x, self.inplace)
         is_dense = x.is_contiguous() or x.is_contiguous(memory_format=torch.channels_last)
         out = x if self.inplace and is_dense else x.clone()  # clones have no gaps

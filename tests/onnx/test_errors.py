@@ -17,34 +17,6 @@ from darkparse.onnx.validate import check_structure, read_metadata
 from tests.export.test_source import initialized
 from tests.export.test_targets import SMALL
 
-NET = "[net]\nwidth=8\nheight=8\nchannels=3\n"
-DETECTION = "[connected]\noutput=192\n[detection]\nside=4\nnum=2\nclasses=2\ncoords=4\n"
-
-
-@pytest.mark.parametrize(
-    ("text", "options", "message"),
-    [
-        (SMALL, {"heads": "nms", "classes": ()}, "classes must name at least one class, got none"),
-        (SMALL, {"heads": "nms", "classes": (3,)}, "unknown class 3; expected a number from 0 to 2"),
-        (SMALL, {"heads": "nms", "classes": (-1,)}, "unknown class -1; expected a number from 0 to 2"),
-        (
-            NET + "[convolutional]\nfilters=4\n[maxpool]\nsize=2\nstride=2\n[shortcut]\nfrom=0\n",
-            {"dynamic_size": True},
-            r"layer 2 \[shortcut\] adds maps of different sizes, so height and width cannot be dynamic",
-        ),
-        (
-            NET + DETECTION.replace("coords=4", "coords=3").replace("192", "160"),
-            {"heads": "decoded"},
-            r"cannot decode boxes of a \[detection\] head with coords=3; expected coords=4",
-        ),
-    ],
-)
-def test_to_onnx_that_is_not_possible_raises(text: str, options: dict[str, Any], message: str, tmp_path: Path) -> None:
-    model = initialized(darkparse.compile(text, dialect="alexeyab"))
-    with pytest.raises(darkparse.DarkparseError, match=message):
-        darkparse.to_onnx(model, tmp_path / "x.onnx", **options)
-    assert not list(tmp_path.iterdir())
-
 
 def test_to_onnx_in_training_mode_raises(tmp_path: Path) -> None:
     model = darkparse.build(SMALL, initialize=True)

@@ -302,6 +302,19 @@ def test_check_structure_of_damaged_file_raises(tmp_path: Path) -> None:
         ),
         (SMALL, {"opset": OPSETS[0] - 1}, "opset must be 18 to"),
         (SMALL, {"opset": 999}, "opset must be 18 to"),
+        (SMALL, {"heads": "nms", "classes": ()}, "classes must name at least one class, got none"),
+        (SMALL, {"heads": "nms", "classes": (3,)}, "unknown class 3; expected a number from 0 to 2"),
+        (SMALL, {"heads": "nms", "classes": (-1,)}, "unknown class -1; expected a number from 0 to 2"),
+        (
+            "[net]\nwidth=8\nheight=8\nchannels=3\n[convolutional]\nfilters=4\n[maxpool]\nsize=2\nstride=2\n[shortcut]\nfrom=0\n",
+            {"dynamic_size": True},
+            r"layer 2 \[shortcut\] adds maps of different sizes, so height and width cannot be dynamic",
+        ),
+        (
+            "[net]\nwidth=8\nheight=8\nchannels=3\n[connected]\noutput=160\n[detection]\nside=4\nnum=2\nclasses=2\ncoords=3\n",
+            {"heads": "decoded"},
+            r"cannot decode boxes of a \[detection\] head with coords=3; expected coords=4",
+        ),
     ],
 )
 def test_to_onnx_unsupported_options_raise(text: str, arguments: dict[str, Any], message: str, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from darkparse.layers.activations import ACTIVATIONS, ActivationRow
-from darkparse.model.activations import Mish
+from darkparse.model.activations import Mish, is_traced
 from darkparse.model.optimize import winograd
 
 KERNELS = torch.ops.mkldnn
@@ -66,8 +66,7 @@ class PackedConvolution(nn.Conv2d):
         """Height and width of the maps that the weights are ordered for; None if they are plain."""
 
     def forward(self, x: Tensor) -> Tensor:
-        is_traced = torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
-        if is_traced or not (self._size == x.shape[2:] or self.lay_out(x.shape)):
+        if is_traced() or not (self._size == x.shape[2:] or self.lay_out(x.shape)):
             plain_output: Tensor = self.activation(super().forward(x))
             return plain_output
         x, weight = x.contiguous(memory_format=torch.channels_last), self.weight

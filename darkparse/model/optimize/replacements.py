@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from darkparse.model.activations import Mish
+from darkparse.model.activations import Mish, is_traced
 from darkparse.model.heads import YoloHead
 
 MIN_SEPARABLE_SIZE = 5
@@ -38,8 +38,7 @@ class ContiguousYoloHead(YoloHead):
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        is_traced = torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
-        if is_traced or not self.logistic:
+        if is_traced() or not self.logistic:
             return super().forward(x)
         out = torch.sigmoid(x)
         center, size = out.unflatten(1, (self.anchors, -1)).split((2, 2, 1 + self.classes), 2)[:2]
