@@ -77,8 +77,8 @@ class Selection:
 
 
 def is_noticed(fault: Fault, lines: TestLines) -> bool:
-    """Return whether a test of the fault's line fails: first those of the package, then those near it."""
-    first, *others = TESTS.get(package := Path(fault.path).parts[1], (package,))
+    """Return whether a test of the fault's line fails: of the package, of those near it, or of constants."""
+    first, *others = (*TESTS.get(package := Path(fault.path).parts[1], (package,)), "values")
     if _has_failure(fault, lines.find_tests(fault, first, SECONDS_OF_TESTS)):
         return True
     seconds = SECONDS_OF_TESTS / max(1, len(others))
