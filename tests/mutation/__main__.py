@@ -42,6 +42,8 @@ TESTS = {
     "datasets": ("datasets", "training", "evaluation"),
 }
 """Folders of tests that meet the faults of a package, where it is not the one of its name alone."""
+CONSTANTS = "tests/values/test_constants.py::test_constants_and_defaults_equal_golden_text[{}]"
+"""Test that compares the constants of a package: they are set on import, so the line of a fault does not lead to it."""
 SECONDS = 120
 """Processor time for one fault and folder of tests; a fault that takes longer, or five times as long, is noticed."""
 SECONDS_OF_TESTS = 10
@@ -78,11 +80,12 @@ class Selection:
 
 def is_noticed(fault: Fault, lines: TestLines) -> bool:
     """Return whether a test of the fault's line fails: of the package, of those near it, or of constants."""
-    first, *others = (*TESTS.get(package := Path(fault.path).parts[1], (package,)), "values")
+    first, *others = TESTS.get(package := Path(fault.path).parts[1], (package,))
     if _has_failure(fault, lines.find_tests(fault, first, SECONDS_OF_TESTS)):
         return True
     seconds = SECONDS_OF_TESTS / max(1, len(others))
-    return _has_failure(fault, [test for folder in others for test in lines.find_tests(fault, folder, seconds)])
+    tests = [test for folder in others for test in lines.find_tests(fault, folder, seconds)]
+    return _has_failure(fault, [*tests, CONSTANTS.format(package)])
 
 
 def _has_failure(fault: Fault, tests: list[str]) -> bool:
