@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 from xml.etree import ElementTree
 from xml.sax.saxutils import escape
 
@@ -123,8 +124,7 @@ class Chart:
             yield f'<text x="{LEFT + 8 + 200 * number}" y="{top - 6}" fill="{COLORS[name]}">{escape(label)}</text>'
 
 
-@dataclass(frozen=True)
-class _Scale:
+class _Scale(NamedTuple):
     """Vertical axis of a panel."""
 
     low: float

@@ -249,7 +249,7 @@ class Trainer:
         """Return the shape of the largest mini-batch of this process."""
         network = self.model.network
         loader = data.Loader(network, self.files, self.seed, fixed_size=False)
-        size = max((loader.input_size(batch) for batch in (0, max(self.net.max_batches - 1, 0))), key=math.prod)
+        size = max((loader.input_size(batch) for batch in (0, self.net.max_batches)), key=math.prod)
         return loader.rows // self._parallel.size * network.net.time_steps, loader.channels, *size
 
     def _train_batch(self, batches: Iterator[data.Batch]) -> Step:
@@ -312,7 +312,7 @@ class Trainer:
             warnings=self._head_monitor.update(heads, is_burnt_in=number > self.net.burn_in),
             images=images,
             size=(x.shape[2], x.shape[3]),
-            seconds=0.0,
+            seconds=math.nan,  # measured once the weights are updated
             data_time=data_time,
         )
 

@@ -121,6 +121,7 @@ def test_training_with_few_labels_warns(folder: Path, labeled: int, is_told: boo
     messages = [str(one.message) for one in found]
     told = "train.txt: 51 of the first 100 images have no label; `darkparse check` lists them"
     assert messages == ([told] if is_told else [])
+    assert {Path(one.filename).name for one in found} <= {"small_network.py"}, "where the trainer is created"
 
 
 def test_classifier_without_any_label_stops_before_first_batch(
