@@ -100,7 +100,7 @@ def has_unused_parameters(model: Darknet, layers: set[int]) -> bool:
     """
     parameters, restore = [value for value in model.parameters() if value.requires_grad], snapshot_buffers(model)
     shape = (MIN_ROWS * model.network.net.time_steps, *model.network.input_shape.tensor)
-    outputs = model.layer_outputs(torch.zeros(shape, device=parameters[0].device))
+    outputs = model.layer_outputs(torch.zeros(shape, device=next(model.parameters()).device))
     total = torch.stack([outputs[index].sum() for index in layers if outputs[index].requires_grad]).sum()
     gradients = torch.autograd.grad(total, parameters, allow_unused=True)
     restore()

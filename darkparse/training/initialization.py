@@ -51,7 +51,7 @@ def _load_other_classes(network: Network, weights: WeightsSource, classes: int, 
 
     Training counts images from 0.
     """
-    old, model = load(edit(network, classes=classes), weights, ReadOptions(mmap=False)), load(network, device=device)
+    old, model = load(edit(network, classes=classes), weights), load(network, device=device)
     values = model.state_dict()
     matching = {key: value for key, value in old.state_dict().items() if value.shape == values[key].shape}
     model.load_state_dict(values | matching)

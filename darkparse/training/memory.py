@@ -95,7 +95,7 @@ def _choose_images(network: Network, images: int) -> int:
     per_image = max(1, compute_training_memory(network).saved)
     few = max(1, min(images // 2, MIN_DIFFERENCE // per_image))
     try:
-        check_batch_norm(network, max(1, images // few))
+        check_batch_norm(network, images // few)
     except DarkparseError:  # batch norm of a single value has no variance
         return few + 1
     return few
