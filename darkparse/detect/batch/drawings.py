@@ -43,4 +43,4 @@ def plan_drawings(sources: Iterable[InputFile], folder: Path, existing: Iterable
 
 
 def _is_writable(source: InputFile) -> bool:
-    return source.is_video or source.path.suffix.lower() in IMAGE_SUFFIXES - {".gif"}
+    return source.is_video or source.path.suffix.lower() in IMAGE_SUFFIXES - {".gif", ".npy"}
