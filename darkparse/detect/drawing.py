@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Sequence
+from colorsys import hsv_to_rgb
 from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
@@ -26,6 +27,11 @@ if TYPE_CHECKING:
     Font = FreeTypeFont | ImageFont
 
 Color = tuple[int, int, int]
+BLACK, WHITE = (0, 0, 0), (255, 255, 255)
+LIST_MARGIN = 4
+"""Distance of a classifier's results from the left and top edges, in pixels."""
+QUALITY = 92
+"""Quality of drawings in lossy formats, in percent."""
 
 
 def draw(image: Any, detections: Sequence[Detection], size: Size, *, apply_exif: bool = False) -> PillowImage:
@@ -47,7 +53,7 @@ def draw(image: Any, detections: Sequence[Detection], size: Size, *, apply_exif:
     short_side = min(drawing.size)
     width, font = max(round(short_side * 0.005), 2), load_font(max(round(short_side * 0.03), 11))
     if detections and detections[0].is_whole:
-        _draw_list(canvas, detections, font)
+        _draw_list(drawing, detections, font)
         return drawing
     for detection in reversed(detections):
         left, top, right, bottom = detection.xyxy
@@ -97,7 +103,7 @@ def draw_label(
     """
     label = _render_label(text, color, font)
     width, height = label.width - 1, label.height - 1
-    x = round(min(max(corner[0], 0), max(occupied.shape[1] - width, 0)))
+    x = round(min(corner[0], max(occupied.shape[1] - width, 0)))
     y = round(corner[1] - height if corner[1] >= height else corner[1])
     while occupied[y : y + height, x : x + width].any() and y + 2 * height <= occupied.shape[0]:
         y += height
@@ -111,43 +117,38 @@ def _render_label(text: str, color: Color, font: Font) -> PillowImage:
     from PIL import ImageDraw
 
     pillow = import_pillow()
-    left, top, right, bottom = ImageDraw.Draw(pillow.new("RGB", (1, 1))).textbbox((0, 0), text, font=font)
+    left, top, right, bottom = font.getbbox(text)
     label: PillowImage = pillow.new("RGB", (math.ceil(right - left) + 7, math.ceil(bottom - top) + 7), color)
     ImageDraw.Draw(label).text((3 - left, 3 - top), text, font=font, fill=text_color(color))
     return label
 
 
-def _draw_list(canvas: Any, detections: Sequence[Detection], font: Any) -> None:
+def _draw_list(drawing: PillowImage, detections: Sequence[Detection], font: Font) -> None:
     """Draw a classifier's results, one below the other."""
-    y = 4.0
+    y = LIST_MARGIN
     for detection in detections:
-        text = f"{detection.score * 100:5.2f}% {detection.name}"
-        left, top, right, bottom = canvas.textbbox((0, 0), text, font=font)
-        canvas.rectangle((4, y, 10 + right - left, y + bottom - top + 6), fill=(0, 0, 0))
-        canvas.text((7 - left, y + 3 - top), text, font=font, fill=(255, 255, 255))
-        y += bottom - top + 6
+        label = _render_label(f"{detection.score * 100:5.2f}% {detection.name}", BLACK, font)
+        drawing.paste(label, (LIST_MARGIN, y))
+        y += label.height - 1
 
 
-@lru_cache(maxsize=4096)
 def class_color(class_id: int) -> Color:
     """Return a color for each class; the hues are a golden angle apart, so that adjacent classes differ."""
-    hue = (0.58 + class_id * 0.6180339887) % 1.0
-    value = 0.95 - 0.25 * (class_id % 2)
-
-    def channel(shift: float) -> int:
-        return round(255 * (value - value * 0.85 * max(0.0, min(1.0, 2 - abs((hue * 6 + shift) % 6 - 3)))))
-
-    return channel(0), channel(2), channel(4)
+    hue = (151.2 + 137.507764 * class_id) / 360
+    red, green, blue = hsv_to_rgb(hue, 0.85, 0.7 if class_id % 2 else 0.95)
+    return round(255 * red), round(255 * green), round(255 * blue)
 
 
 def text_color(background: Color) -> Color:
-    """Return black or white, whichever contrasts with a color (WCAG relative luminance)."""
-    linear = [c / 255 / 12.92 if c <= 10 else math.pow((c / 255 + 0.055) / 1.055, 2.4) for c in background]
-    luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-    return (0, 0, 0) if luminance > 0.179 else (255, 255, 255)
+    """Return black or white, whichever contrasts with a color (WCAG relative luminance).
+
+    WCAG's curve is linear near 0, which makes no difference where the contrasts are equal.
+    """
+    red, green, blue = (((channel / 255 + 0.055) / 1.055) ** 2.4 for channel in background)
+    return BLACK if 0.2126 * red + 0.7152 * green + 0.0722 * blue > 0.179 else WHITE
 
 
-@lru_cache(maxsize=16)
+@lru_cache
 def load_font(size: int) -> Font:
     """Return Pillow's own font in a size in pixels."""
     from PIL import ImageFont
@@ -168,8 +169,8 @@ def save(image: PillowImage, path: str | os.PathLike[str]) -> None:
 
 
 _SAVE_OPTIONS: dict[str, dict[str, Any]] = {
-    ".jpg": {"quality": 92},
-    ".jpeg": {"quality": 92},
-    ".webp": {"quality": 92},
+    ".jpg": {"quality": QUALITY},
+    ".jpeg": {"quality": QUALITY},
+    ".webp": {"quality": QUALITY},
     ".png": {"compress_level": 3},
 }
