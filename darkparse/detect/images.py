@@ -71,7 +71,7 @@ def open_image(
         size, head = _read_head(path)
         if head.startswith(b"\x93NUMPY"):
             return Image(from_array(_load_array(path), channels, bgr=bgr))
-        if (channels or 0) > 4 and head.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")):
+        if channels is not None and channels > 4 and head.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")):
             return Image(from_array(_load_bands(path), channels))
         with open_with_pillow(path) as file:
             unpacked_size = file.width * file.height * len(file.getbands())
@@ -128,7 +128,7 @@ def _read_head(file: str | os.PathLike[str] | IO[bytes]) -> tuple[int, bytes]:
         if not stat.S_ISREG(status.st_mode):
             return status.st_size, b""
         with open(file, "rb") as stream:
-            return status.st_size, stream.read(8)
+            return _read_head(stream)
     try:
         start, end = file.tell(), file.seek(0, os.SEEK_END)
         file.seek(start)
