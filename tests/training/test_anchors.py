@@ -11,7 +11,9 @@ from darkparse.cli import main
 from darkparse.datasets import DataFile
 from darkparse.errors import DarkparseError
 from darkparse.layers import DIALECTS
-from darkparse.training.data.anchors import find_anchors
+from darkparse.network import compile
+from darkparse.training.data import anchors
+from darkparse.training.data.anchors import find_anchors, fit_anchors
 
 Boxes = list[list[float]]
 
@@ -43,7 +45,9 @@ def plain(boxes: Boxes, centers: Boxes) -> Boxes:
     return sorted(centers, key=lambda c: c[0] * c[1])
 
 
-def test_find_anchors_equals_darknets_loops(tmp_path: Path) -> None:
+@pytest.mark.parametrize("chunk", [1 << 16, 7])
+def test_find_anchors_equals_darknets_loops(chunk: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(anchors, "CHUNK_SIZE", chunk)
     random = np.random.default_rng(5)
     boxes = random.uniform(0.02, 0.9, (60, 2)).round(4).tolist()
     files = data_of(tmp_path, boxes)
@@ -54,6 +58,37 @@ def test_find_anchors_equals_darknets_loops(tmp_path: Path) -> None:
     assert np.allclose(found.sides, wanted, rtol=1e-5)
     best = [max(overlap(box, center) for center in wanted) for box in pixels.tolist()]
     assert found.overlap == pytest.approx(np.mean(best), rel=1e-5)
+
+
+def test_find_anchors_of_equal_boxes_keeps_clusters_without_boxes(tmp_path: Path) -> None:
+    found = find_anchors(data_of(tmp_path, [[0.25, 0.5]] * 4 + [[0.0, 0.5]]), DIALECTS["alexeyab"], 3, (100, 200))
+    assert found.sides.tolist() == [[50, 50]] * 3
+    assert (found.overlap, found.boxes) == (1, 4)
+
+
+@pytest.mark.parametrize(("width", "digits", "line"), [(32, 4, "8.0000,50.0000"), (33, 0, "8,50"), (13, 4, "3.2500")])
+def test_anchors_of_a_grid_have_four_decimals(width: int, digits: int, line: str, tmp_path: Path) -> None:
+    found = find_anchors(data_of(tmp_path, [[0.25, 0.5]] * 2), DIALECTS["alexeyab"], 1, (100, width))
+    assert found.digits == digits
+    assert str(found).startswith(f"anchors = {line}")
+
+
+YOLO = "[convolutional]\nfilters=14\nstride={stride}\n[yolo]\nclasses=2\nnum=3\nmask={mask}\nanchors=4,4, 8,8, 9,9\n"
+REGION = "[convolutional]\nfilters=14\nstride=4\n[region]\nclasses=2\nnum=2\ncoords=4\nanchors=1,1, 2,2\n"
+
+
+@pytest.mark.parametrize(("heads", "count", "digits", "first"), [
+    (YOLO.format(stride=4, mask="0,1"), 3, 0, 16), (REGION, 2, 4, 4),
+    (f"{YOLO.format(stride=4, mask='0,1')}[route]\nlayers=-2\n{YOLO.format(stride=1, mask='1,2')}", 3, 0, 16),
+])  # fmt: skip
+def test_fitted_anchors_are_as_many_as_the_cfg_lists_in_its_unit(
+    heads: str, count: int, digits: int, first: float, tmp_path: Path
+) -> None:
+    network = compile(f"[net]\nwidth=64\nheight=32\nchannels=3\n{heads}")
+    found = fit_anchors(data_of(tmp_path, [[0.25, 0.5]] * 4), network)
+    assert (len(found.sides), found.digits) == (count, digits)
+    assert found.sides.tolist() == [[first, first]] * count
+    assert found.numbers == (first, first) * count
 
 
 def test_anchors_command_prints_line_for_cfg(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -247,6 +247,14 @@ def test_distort_of_gray_image_scales_values_only() -> None:
     assert distort(gray, 0, 1, 1) is gray
 
 
+def test_distort_without_changes_keeps_every_bit() -> None:
+    colors = np.random.default_rng(0).random((3, 9, 13), np.float32)
+    assert np.array_equal(distort(colors.copy(), 0, 1, 1), colors)
+    assert not np.array_equal(distort(colors.copy(), 0.01, 1, 1), colors)
+    assert not np.array_equal(distort(colors.copy(), 0, 1.01, 1), colors)
+    assert not np.array_equal(distort(colors.copy(), 0, 1, 1.01), colors)
+
+
 def test_boxes_too_small_are_dropped_as_in_each_fork() -> None:
     """AlexeyAB's least side is a pixel of the input, pjreddie's a thousandth."""
     sides = [0.0009, 0.001, 0.02, 0.025, 0.5]

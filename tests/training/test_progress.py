@@ -132,8 +132,30 @@ def test_classifier_weights_have_the_names_of_the_fork(tmp_path: Path, dialect: 
     files = Checkpoints(darkparse.compile(tmp_path / "c.cfg", dialect=dialect), tmp_path, 230, epoch=24)
     due = [kind for batch in range(1, 231) for kind in files.list_due(batch)]
     assert [files.weights_path(kind).name for kind in due if kind != "last"] == expected
+    last = [batch for batch in range(1, 2001) if "last" in files.list_due(batch)]
+    assert last == (list(range(100, 2001, 100)) if dialect == "alexeyab" else [1000, 2000])
     at_end = list(files.complete(list(files.list_due(230))))
     assert at_end[-1] == ("state" if dialect == "pjreddie" else "last")
+
+
+@pytest.mark.parametrize(("dialect", "due"), [
+    ("alexeyab", {"last": [30, 60, 90], "final": [95], "numbered": [40, 80]}),
+    ("pjreddie", {"last": [], "final": [95], "numbered": []}),  # these options are AlexeyAB's
+])  # fmt: skip
+def test_intervals_of_the_data_file_replace_those_of_alexeyab(
+    dialect: str, due: dict[str, list[int]], tmp_path: Path
+) -> None:
+    network = darkparse.compile(cfg(tmp_path, yolo="", name="d"), dialect=dialect)
+    files = Checkpoints(network, tmp_path, 95, savelast=30, saveweights=40)
+    found: dict[str, list[int]] = {"last": [], "final": [], "numbered": []}
+    for batch in range(1, 96):
+        for kind in files.list_due(batch):
+            assert isinstance(kind, str) or kind == batch
+            found[kind if isinstance(kind, str) else "numbered"].append(batch)
+    assert found == due
+    assert [list(files.complete(kinds)) for kinds in ([], ["final"], ["final", "last"])] == [
+        *(["last"], ["final", "last"], ["final", "last"])
+    ]
 
 
 def test_detector_epochs_do_not_name_weights(tmp_path: Path) -> None:

@@ -255,6 +255,27 @@ def test_classifier_crop_has_darknets_size_angle_and_shift(
         assert _spread(shifts[is_wide, axis] / abs(room[is_wide, axis]), -1, 1)
 
 
+@pytest.mark.parametrize("option", ["mixup", "cutmix"])
+def test_classifier_sample_of_two_images_has_pixels_and_shares_of_both(
+    option: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shades = iter([0.25, 0.75] * 40)
+    monkeypatch.setattr(
+        classification_dataset, "rotate_crop", lambda _, side, **__: np.full((3, side, side), next(shades), np.float32)
+    )
+    dataset = _classification(Augmentation(**{option: True}), "alexeyab")
+    truths = iter([np.array([1, 0], np.float32), np.array([0, 1], np.float32)] * 40)
+    monkeypatch.setattr(dataset, "_truth", lambda _: next(truths))
+    mixed = [s for n in range(12) if (s := dataset.sample(create_generator(4, n), (24, 24))).truth.min() > 0]
+    assert len(mixed) > 2
+    for image, truth, path in mixed:
+        assert path == "class0.png"
+        assert truth.sum() == pytest.approx(1)
+        first = (image < 0.5).mean() if option == "cutmix" else 0.5
+        assert sorted(truth) == pytest.approx(sorted((first, 1 - first)))
+        assert set(image.flatten().tolist()) == ({0.25, 0.75} if option == "cutmix" else {0.5})
+
+
 def test_classifier_crop_of_stretched_image_keeps_shorter_side(classifier_crops: list[dict[str, Any]]) -> None:
     dataset, random = (
         _classification(Augmentation(min_crop=30, max_crop=30, aspect=0.25), "alexeyab"),
