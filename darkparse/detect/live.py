@@ -74,7 +74,6 @@ class Live:
         self._count = 0
 
     def __iter__(self) -> Iterator[Frame]:
-        import_pyav()
         reader = Thread(target=self._read, name="darkparse-live", daemon=True)
         reader.start()
         try:

@@ -21,6 +21,8 @@ from darkparse.onnx.model import NetworkGraph, output_name
 from darkparse.onnx.serialization import MAX_INLINE_SIZE, OnnxModel
 from darkparse.weights.buffer import Arrays
 
+OPSET = 18
+"""Opset of the graphs: the oldest one that darkparse writes, which every version of the runtimes supports."""
 MAX_SINGLE_THREAD_BFLOPS = 0.05
 """Networks with fewer BFLOPs use one thread, because waking a second one takes as long as it saves.
 
@@ -89,7 +91,7 @@ class GraphEngine(Engine):
         else:
             network_graph.add_raw_outputs()
         network_graph.graph.prune()
-        model = OnnxModel(network_graph.graph, 18, {})
+        model = OnnxModel(network_graph.graph, OPSET, {})
         if model.nbytes >= MAX_INLINE_SIZE:
             raise DarkparseError(f"{self.network.name} is too large for an in-memory graph; use engine torch")
         return model
