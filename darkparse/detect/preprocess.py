@@ -191,12 +191,8 @@ def _split_bands(row_weights: ResampleWeights) -> list[_Band]:
     bands = []
     for top in range(0, row_weights.weights.shape[1], BAND_ROWS):
         rows = slice(top, top + BAND_ROWS)
-        places = row_weights.places[:, rows]
-        first = places.min()
-        is_used = np.zeros(places.max() - first + 1, bool)
-        is_used[places - first] = True
-        lines = np.flatnonzero(is_used) + first
-        bands.append(_Band(rows, lines, (is_used.cumsum() - 1)[places - first], row_weights.weights[:, rows, None]))
+        lines, places = np.unique(row_weights.places[:, rows], return_inverse=True)
+        bands.append(_Band(rows, lines, places.reshape(2, -1), row_weights.weights[:, rows, None]))
     return bands
 
 
@@ -224,12 +220,10 @@ def axis_weights(in_size: int, out_size: int, *, last_is_exact: bool) -> Resampl
     scale = np.float32(in_size - 1) / np.float32(out_size - 1) if out_size > 1 else np.float32(0)
     place = np.arange(out_size, dtype=np.float32) * scale
     first = place.astype(np.intp)
-    if in_size == 1:
-        first[:] = 0
     fraction = place - first.astype(np.float32)
     weights = np.stack((1 - fraction, fraction))
-    if last_is_exact or out_size == 1:
-        first[-1], weights[:, -1] = (in_size - 1 if last_is_exact else 0), (1, 0)
+    if last_is_exact:
+        first[-1], weights[:, -1] = in_size - 1, (1, 0)
     else:
         weights[1, -1] = 0
     return ResampleWeights(np.stack((first, first + 1)).clip(0, in_size - 1), weights)
