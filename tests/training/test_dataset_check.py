@@ -183,6 +183,98 @@ def test_check_reports_all_planted_faults(tmp_path: Path, capsys: pytest.Capture
     assert [note["line"] for note in outside["notes"]] == [4, 7]
 
 
+def test_findings_equal_golden_text(
+    tmp_path: Path, golden: Callable[[str, str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All findings with their counts, places, details and further places."""
+    monkeypatch.chdir(tmp_path)
+    folder = Path()
+    plant(folder)
+    together = FAULTS.keys() - {"no-object", "data-file", "no-image", "label-line", "box-size", "box-outside"}
+    for code in sorted(together):
+        FAULTS[code][0](folder)
+    Path("0.png").unlink()
+    write(Path("7.txt"), "0 .9 .5 .3 .3\n0 .1\n0 .5 .5 .2 0\n" * 5)
+    network = compile(CFG.format(net="max_batches=10"), dialect="alexeyab")
+    report = check_data(DataFile.read("my.data"), network=network)
+    totals = f"{report.images} images, {report.objects} objects\n"
+    golden("dataset_check.txt", totals + "".join(f"{one}\n" for one in report.diagnostics))
+
+
+BOXES: list[tuple[tuple[float, ...], str | None]] = [
+    ((0.5, 0.5, 1, 1), None), ((0.5, 0.5, 1.019, 1.019), None), ((0.5, 0.5, 1.03, 1), "box-outside"),
+    ((0.5, 0.5, 1, 1.03), "box-outside"), ((0.1, 0.5, 0.2, 1), None), ((0.09, 0.5, 0.22, 1), "box-outside"),
+    ((0.5, 0.91, 1, 0.22), "box-outside"), ((0.5, 0.9, 1, 0.2), None), ((0.9, 0.5, 0.219, 1), None),
+    ((0, 0.5, 0.01, 0.1), "box-outside"), ((0.5, 0, 0.1, 0.01), "box-outside"), ((0.001, 0.5, 0.1, 0.1), "box-outside"),
+    ((1, 1, 0.01, 0.01), "box-tiny"), ((1.001, 0.5, 0.01, 0.1), "box-outside"), ((0.5, 1.001, 0.1, 0), "box-size"),
+    ((0.5, 1.001, 0.1, 0.01), "box-outside"),
+    ((0.5, 0.5, 0, 0.1), "box-size"), ((0.5, 0.5, 0.1, 0), "box-size"), ((0.5, 0.5, -0.1, 0.1), "box-size"),
+    ((0.5, 0.5, 0.125, 0.0625), None), ((0.5, 0.5, 0.124, 0.1), "box-tiny"), ((0.5, 0.5, 0.2, 0.0624), "box-tiny"),
+    ((0.5, 0.5, 0.004, 0.005), "box-tiny"),
+]  # fmt: skip
+
+
+def test_box_is_reported_outside_without_size_or_below_a_pixel(tmp_path: Path) -> None:
+    """The input has 8 columns and 16 rows; a hundredth of the image outside is due to rounding."""
+    plant(tmp_path)
+    cfg = CFG.format(net="").replace("width=32\nheight=32", "width=8\nheight=16")
+    network = compile(cfg, dialect="alexeyab")
+    for box, code in BOXES:
+        write(tmp_path / "3.txt", f"0 {' '.join(map(str, box))}\n")
+        without_network = [(None, None)] if code == "box-tiny" else []
+        for net, expected in [(network, code), *without_network]:
+            report = check_data(DataFile.read(tmp_path / "my.data"), DIALECTS["alexeyab"], net)
+            assert [one.code for one in report.diagnostics] == ([expected] if expected else []), box
+            assert report.objects == 19
+
+
+@pytest.mark.parametrize(("number", "classes", "is_reported"), [
+    (-1, 2, True), (0, 2, False), (1, 2, False), (2, 2, True), (2, None, False), (-1, None, True),
+])  # fmt: skip
+def test_class_is_reported_outside_those_that_are_known(
+    number: int, classes: int | None, is_reported: bool, tmp_path: Path
+) -> None:
+    plant(tmp_path)
+    write(tmp_path / "3.txt", f"{number} .5 .5 .3 .3\n")
+    write(tmp_path / "my.data", f"train = train.txt\n{f'classes = {classes}' if classes else ''}\n")
+    report = check_data(DataFile.read(tmp_path / "my.data"), DIALECTS["alexeyab"])
+    assert [one.code for one in report.diagnostics] == (["label-class"] if is_reported else [])
+    assert (report.images, report.objects) == (8, 15)
+
+
+@pytest.mark.parametrize(("options", "found"), [
+    ("classes = 2\nnames = my.names", []), ("names = my.names", []), ("classes = 2", []), ("", []),
+    ("classes = 3", ["my.data:3:11: error: 3 from classes =, 2 from"]),
+    ("classes = 3\nnames = my.names", ["my.data:3:11: error: 2 from names =, 3 from classes =, 2 from"]),
+    ("names = one.names", ["my.data:3:9: error: 1 from names =, 2 from"]),
+    ("classes = x", ["my.data:3:11: error: classes must be an integer, got 'x'"]),
+    ("names = no.names", ["my.data:3:9: error: names = 'no.names': no such file"]),
+])  # fmt: skip
+def test_numbers_of_classes_that_differ_are_reported_where_they_are(
+    options: str, found: list[str], tmp_path: Path
+) -> None:
+    plant(tmp_path)
+    write(tmp_path / "one.names", "cat\n")
+    write(tmp_path / "my.data", f"train = train.txt\nvalid = valid.txt\n{options}\n")
+    report = check_data(DataFile.read(tmp_path / "my.data"), network=compile(CFG.format(net=""), dialect="alexeyab"))
+    texts = [str(one).removeprefix(f"{tmp_path}/") for one in report.diagnostics]
+    assert len(texts) == len(found)
+    assert all(text.startswith(start) for text, start in zip(texts, found, strict=True)), texts
+
+
+@pytest.mark.parametrize(("max_batches", "end"), [(0, None), (500, 500)])
+def test_length_of_training_is_reported_where_the_cfg_states_it(
+    max_batches: int, end: int | None, tmp_path: Path
+) -> None:
+    plant(tmp_path)
+    network = compile(CFG.format(net=f"max_batches={max_batches}"), dialect="alexeyab")
+    report = check_data(DataFile.read(tmp_path / "my.data"), network=network)
+    assert (report.length and report.length.end) == end
+    assert check_data(DataFile.read(tmp_path / "my.data")).length is None
+    write(tmp_path / "train.txt", "")
+    assert check_data(DataFile.read(tmp_path / "my.data"), network=network).length is None
+
+
 def test_check_data_of_binary_label_reports_line(tmp_path: Path) -> None:
     plant(tmp_path)
     (tmp_path / "4.txt").write_bytes(b"\xff\xfe0")
