@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
@@ -106,6 +106,24 @@ def pyav(monkeypatch: pytest.MonkeyPatch) -> FakePyAV:
     return fake
 
 
+def run_within_seconds(function: Callable[[], None], seconds: float = 5) -> None:
+    """Run a function in another thread; fail if it does not end, because a reader that waits forever would."""
+    problems: list[BaseException] = []
+
+    def catch() -> None:
+        try:
+            function()
+        except BaseException as problem:  # noqa: BLE001 - raised below
+            problems.append(problem)
+
+    thread = threading.Thread(target=catch, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    assert not thread.is_alive(), "the reader does not end"
+    if problems:
+        raise problems[0]
+
+
 def play(pyav: FakePyAV, source: str, *contents: Any) -> tuple[list[str], list[Frame]]:
     """Play a source until its contents are used up; return the messages of the listener and the received frames."""
     pyav.contents = list(contents)
@@ -118,7 +136,7 @@ def play(pyav: FakePyAV, source: str, *contents: Any) -> tuple[list[str], list[F
             raise DoneError
 
     with suppress(DoneError):
-        frames.extend(Live(source, report))
+        run_within_seconds(lambda: frames.extend(Live(source, report)))
     assert not pyav.contents
     return messages, frames
 
@@ -171,20 +189,24 @@ def test_frames_have_numbers_and_times_of_arrival(pyav: FakePyAV) -> None:
     def iter_packets() -> Iterator[Any]:
         for packet in (["a"], 2, ["b"], [FakeFrame(InvalidDataError("corrupt"))], ["c"]):
             if isinstance(packet, list):
-                assert received.acquire(timeout=10)
+                assert received.acquire(timeout=2)
                 if isinstance(packet[0], FakeFrame):
                     received.release()  # nobody receives it
             yield packet
-        assert received.acquire(timeout=10)
+        assert received.acquire(timeout=2)
 
     pyav.contents = [iter_packets()]
     frames, messages = [], list[str]()
     live = Live("tcp://camera", messages.append)
-    for frame in live:
-        frames.append(frame)
-        if len(frames) == 3:
-            live.stop()
-        received.release()
+
+    def receive() -> None:
+        for frame in live:
+            frames.append(frame)
+            if len(frames) == 3:
+                live.stop()
+            received.release()
+
+    run_within_seconds(receive)
     assert messages == []
     numbers, pixels = zip(*((frame.number, frame.pixels) for frame in frames), strict=True)
     assert numbers == (0, 1, 3)
@@ -255,7 +277,9 @@ def test_stopped_stream_is_not_reopened(pyav: FakePyAV) -> None:
     live = Live("tcp://camera", messages.append)
     original = pyav.decode
     pyav.decode = lambda packet: live.stop() or original(packet)  # type: ignore[func-returns-value,method-assign]
-    assert list(live) == []
+    frames: list[Frame] = []
+    run_within_seconds(lambda: frames.extend(live))
+    assert frames == []
     assert len(pyav.contents) == 1
     assert messages == []
 
@@ -264,4 +288,4 @@ def test_live_without_pyav_names_extra() -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(sys.modules, "av", None)
         with pytest.raises(Exception, match=r"pip install 'darkparse\[video\]'"):
-            list(Live("tcp://camera", lambda _: None))
+            run_within_seconds(lambda: print(*Live("tcp://camera", lambda _: None)))
