@@ -18,10 +18,13 @@ import torch
 
 import darkparse
 from darkparse.detect.engines import engine as engine_module
-from darkparse.detect.engines import loading, runtimes
+from darkparse.detect.engines import graph_engine, loading, runtimes
 from darkparse.detect.engines.engine import choose_engine, has_gpu
+from darkparse.detect.engines.graph_engine import GraphEngine
 from darkparse.detect.engines.torch_engine import TorchEngine
+from darkparse.network.compile_options import CompileOptions
 from darkparse.onnx.context import EMITTERS
+from darkparse.weights import ReadOptions, read
 from tests.detect.reference import TINY, tiny_weights
 
 ALL = frozenset(("torch", "onnxruntime", "openvino"))
@@ -323,3 +326,64 @@ def test_torch_engine_computes_in_the_dtype(fold: bool, dtype: str | None, tmp_p
     parameters = list(detector.model.parameters())
     assert parameters[0].dtype == getattr(torch, dtype or "float32")
     assert parameters[-1].dtype == torch.float32  # the last convolutions stay
+
+
+@pytest.mark.parametrize(
+    ("option", "argument", "expected"),
+    [
+        ("bfloat16", None, torch.bfloat16),
+        ("bfloat16", "float32", torch.float32),
+        (None, torch.bfloat16, torch.bfloat16),
+    ],
+)
+def test_dtype_of_the_argument_replaces_that_of_the_options(
+    option: torch.dtype | None, argument: Any, expected: torch.dtype, tmp_path: Path
+) -> None:
+    options = ReadOptions(dtype=option, device="cpu")
+    detector = darkparse.Detector.load(*tiny_weights(tmp_path), options, engine="torch", dtype=argument)
+    assert next(detector.model.parameters()).dtype == expected
+
+
+def make_graph_engine(folder: Path, name: str = "onnxruntime", **options: Any) -> GraphEngine:
+    cfg, weights = tiny_weights(folder)
+    loaded = read(cfg, weights, ReadOptions(), CompileOptions())
+    assert loaded is not None
+    return GraphEngine(name, loaded.network, loaded.arrays, fold=True, use_class_map=False, **options)
+
+
+def test_graph_releases_arrays_once_it_is_written(tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    calls: list[str] = []
+    engine = make_graph_engine(tmp_path, release=lambda: calls.append("release"))
+    assert calls == []
+    images = np.zeros((2, 3, 32, 32), np.float32)
+    for _ in range(2):
+        engine.candidates(images, 0.1, 0.5)
+    assert calls == ["release"]
+    assert engine._default_model.graph.inputs[0].shape == (1, 3, 32, 32)
+
+
+def test_graph_in_a_dtype_that_the_processor_lacks_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    core = SimpleNamespace(get_property=lambda *_: ["FP32"])
+    monkeypatch.setattr(runtimes, "_load_openvino_core", lambda: core)
+    with pytest.raises(darkparse.DarkparseError, match="does not compute in float16 on this processor"):
+        make_graph_engine(tmp_path, "openvino", dtype="float16")
+
+
+@pytest.mark.parametrize(("factor", "threads"), [(1.0, 3), (1.001, 1)])
+def test_network_below_the_limit_uses_one_thread(
+    factor: float, threads: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[int] = []
+
+    def make(graph: object, workers: int, count: int, dtype: str) -> runtimes.Run:
+        made.append(count)
+        return lambda feeds: []
+
+    engine = make_graph_engine(tmp_path)
+    monkeypatch.setattr(graph_engine, "MAX_SINGLE_THREAD_BFLOPS", engine.network.bflops * factor)
+    monkeypatch.setattr(graph_engine, "count_cores", lambda: 3)
+    monkeypatch.setattr(os, "cpu_count", lambda: 4)
+    monkeypatch.setitem(runtimes.RUNTIMES, "onnxruntime", make)
+    engine._get_run(0.5)
+    assert made == [threads]

@@ -20,6 +20,7 @@ from darkparse.detect.task import check_detector, class_count, is_classifier
 from darkparse.errors import ImageError
 from darkparse.network import Network
 from tests.detect.reference import TINY, picture
+from tests.detect.test_engines import RECURRENT
 
 CLASSIFIER = "[net]\nwidth=8\nheight=6\nchannels=3\n[convolutional]\nfilters=4\nsize=1\n[avgpool]\n[softmax]\n"
 GRID = (
@@ -137,6 +138,15 @@ def test_warm_up_runs_a_blank_image_without_leaving_state() -> None:
     assert engine.resets == 1
     detector.reset_state()
     assert engine.resets == 2
+
+
+@pytest.mark.parametrize(("continuing", "resets"), [(False, 3), (True, 0)])
+def test_recurrent_network_runs_images_one_by_one(continuing: bool, resets: int) -> None:
+    engine, detector = make(RECURRENT)
+    found = detector.run([detector.prepare(SQUARE)] * 3, DetectionSettings(), continuing=continuing)
+    assert [values.shape for values in engine.inputs] == [(1, 3, 16, 16)] * 3
+    assert engine.resets == resets
+    assert found == [[], [], []]
 
 
 @pytest.mark.parametrize(
