@@ -271,6 +271,10 @@ def test_length_of_training_is_reported_where_the_cfg_states_it(
     report = check_data(DataFile.read(tmp_path / "my.data"), network=network)
     assert (report.length and report.length.end) == end
     assert check_data(DataFile.read(tmp_path / "my.data")).length is None
+    invalid = compile(CFG.format(net="momentum=x"), dialect="alexeyab")
+    assert [
+        "momentum" in str(one) for one in check_data(DataFile.read(tmp_path / "my.data"), network=invalid).diagnostics
+    ]
     write(tmp_path / "train.txt", "")
     assert check_data(DataFile.read(tmp_path / "my.data"), network=network).length is None
 
