@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 import sys
@@ -107,7 +106,7 @@ def start_loading(
 
     monkeypatch.setattr(torch.utils.data, "DataLoader", start)
     monkeypatch.setattr(processes, "start_fork_server", lambda: None)
-    monkeypatch.setattr(multiprocessing, "active_children", lambda: list(children))
+    monkeypatch.setattr("multiprocessing.active_children", lambda: list(children))
     monkeypatch.setattr(
         processes, "atexit", SimpleNamespace(register=at_exit.append, unregister=lambda entry: at_exit.remove(entry))
     )

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 import sys
 from collections.abc import Iterator
-from multiprocessing import forkserver, resource_tracker
 from types import SimpleNamespace
 from typing import Any
 
@@ -30,7 +28,7 @@ def end_process(status: int) -> None:
 
 @pytest.fixture
 def _no_processes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(multiprocessing, "active_children", list)
+    monkeypatch.setattr("multiprocessing.active_children", list)
     monkeypatch.setattr(os, "_exit", end_process)
 
 
@@ -38,7 +36,7 @@ def _no_processes(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("is_loader", [True, False])
 def test_process_that_imports_an_unguarded_main_module_ends(is_loader: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     process = SimpleNamespace(_inheriting=True) if is_loader else SimpleNamespace()
-    monkeypatch.setattr(multiprocessing, "current_process", lambda: process)
+    monkeypatch.setattr("multiprocessing.current_process", lambda: process)
     started: list[str] = []
     monkeypatch.setattr(processes, "start_fork_server", lambda: started.append("server"))
     monkeypatch.setattr(torch.utils.data, "DataLoader", lambda *_, **__: [5])
@@ -85,9 +83,9 @@ def test_fork_server_starts_with_the_modules_of_a_loader_and_stop_signals_blocke
         started.append(name)
 
     monkeypatch.setattr(processes, "HAS_SERVER", has_server)
-    monkeypatch.setattr(multiprocessing, "set_forkserver_preload", started.append)
-    monkeypatch.setattr(resource_tracker, "ensure_running", lambda: start("tracker"))
-    monkeypatch.setattr(forkserver, "ensure_running", lambda: start("server"))
+    monkeypatch.setattr("multiprocessing.set_forkserver_preload", started.append)
+    monkeypatch.setattr("multiprocessing.resource_tracker.ensure_running", lambda: start("tracker"))
+    monkeypatch.setattr("multiprocessing.forkserver.ensure_running", lambda: start("server"))
     before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
     processes.start_fork_server()
     assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == before
@@ -152,9 +150,9 @@ def test_loader_process_ends_with_the_training_process(monkeypatch: pytest.Monke
     assert thread["daemon"], "the process does not wait for the thread"
     events: list[str] = []
     monkeypatch.setattr(os, "_exit", lambda status: events.append(f"exit {status}"))
-    monkeypatch.setattr(multiprocessing, "parent_process", lambda: SimpleNamespace(join=lambda: events.append("join")))
+    monkeypatch.setattr("multiprocessing.parent_process", lambda: SimpleNamespace(join=lambda: events.append("join")))
     thread["target"]()
     assert events == ["join", "exit 0"]
-    monkeypatch.setattr(multiprocessing, "parent_process", lambda: None)
+    monkeypatch.setattr("multiprocessing.parent_process", lambda: None)
     thread["target"]()
     assert events == ["join", "exit 0"]

@@ -115,6 +115,15 @@ def test_step_on_noise_trains_an_object_in_each_image(text: str) -> None:
     assert all(parameter.grad is None for parameter in outputs.parameters())
 
 
+def test_steps_on_noise_in_float16_follow_each_other() -> None:
+    """A scaler refuses a second step of the optimizer before its own update."""
+    outputs, losses, optimizer, _ = _parts()
+    precision = Precision(CPU, torch.float16)
+    for _ in range(2):
+        memory._run_step(outputs, losses, optimizer, precision, (2, 3, 8, 16))
+    assert all(parameter.isfinite().all() for parameter in outputs.parameters())
+
+
 def test_reserved_mini_batch_runs_backward() -> None:
     outputs, losses, _, precision = _parts()
     memory.reserve_memory(outputs, losses, precision, (2, 3, 8, 16))
