@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -282,6 +283,35 @@ def test_stopped_stream_is_not_reopened(pyav: FakePyAV) -> None:
     assert frames == []
     assert len(pyav.contents) == 1
     assert messages == []
+
+
+def find_readers() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "darkparse-live"]
+
+
+def test_iteration_that_is_closed_stops_its_reader(pyav: FakePyAV) -> None:
+    def iter_packets() -> Iterator[Any]:
+        while True:
+            time.sleep(0.001)
+            yield ["a"]
+
+    pyav.contents = [iter_packets()]
+    frames = iter(Live("tcp://camera", lambda _: None))
+    next(frames)
+    (reader,) = find_readers()
+    assert reader.daemon  # it must not keep the process alive
+    frames.close()  # type: ignore[attr-defined]
+    reader.join(2)
+    assert not reader.is_alive()
+
+
+def test_end_of_a_video_wakes_whoever_waits_for_a_frame(pyav: FakePyAV, video: str) -> None:
+    def iter_packets() -> Iterator[Any]:
+        time.sleep(0.02)  # the other thread waits by now
+        yield []
+
+    assert play(pyav, video, iter_packets()) == ([], [])
+    assert not find_readers()
 
 
 def test_live_without_pyav_names_extra() -> None:
