@@ -187,10 +187,14 @@ def _no_sync() -> Generator[None, None, None]:
 
 
 @pytest.fixture(autouse=True, scope="session")
-def _one_thread_per_graph() -> Generator[None, None, None]:
-    """Run each graph on one core, because test processes share the cores, and idle threads of a graph keep one busy."""
+def single_thread_limit() -> Generator[float, None, None]:
+    """Run each graph on one core, because test processes share the cores, and idle threads of a graph keep one busy.
+
+    Yields the BFLOPs up to which a graph runs on one core elsewhere.
+    """
     from darkparse.detect.engines import graph_engine
 
+    limit = graph_engine.MAX_SINGLE_THREAD_BFLOPS
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(graph_engine, "MAX_SINGLE_THREAD_BFLOPS", math.inf)
-        yield
+        yield limit

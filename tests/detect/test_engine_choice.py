@@ -387,3 +387,24 @@ def test_network_below_the_limit_uses_one_thread(
     monkeypatch.setitem(runtimes.RUNTIMES, "onnxruntime", make)
     engine._get_run(0.5)
     assert made == [threads]
+
+
+def test_limit_of_one_thread_is_between_measured_networks(single_thread_limit: float) -> None:
+    """MobileNetV2-YOLO-Fastest has 0.03 BFLOPs at 160×160, where two threads gain nothing, and 0.13 at 320×320."""
+    assert 0.03 < single_thread_limit < 0.13
+
+
+def test_graph_of_a_stream_is_not_that_of_single_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[int] = []
+
+    def make(graph: object, workers: int, count: int, dtype: str) -> runtimes.Run:
+        made.append(workers)
+        return lambda feeds: []
+
+    engine = make_graph_engine(tmp_path)
+    monkeypatch.setitem(runtimes.RUNTIMES, "onnxruntime", make)
+    with engine.share_cores(3):
+        engine._get_run(0.5)
+    engine._get_run(0.5)
+    engine._get_run(0.4)  # without a word tree the threshold is not part of the graph
+    assert made == [3, 1]
