@@ -11,7 +11,9 @@ import pytest
 import darkparse
 from darkparse.cli import main
 from darkparse.datasets import DataFile
+from darkparse.network.analysis.memory import compute_training_memory
 from darkparse.network.training import bind_net_training
+from darkparse.training import preparation
 from darkparse.training.preparation import prepare
 
 image = pytest.importorskip("PIL.Image")
@@ -108,6 +110,44 @@ def test_edit_that_cannot_prepare_writes_nothing(
 def test_subdivisions_follow_from_the_memory(data: str, memory: int, subdivisions: int) -> None:
     plan = prepare(darkparse.compile("yolov4-tiny"), DataFile.read(data), memory=memory)
     assert int(plan.options["subdivisions"]) == subdivisions
+
+
+@pytest.mark.parametrize(("batch", "subdivisions"), [("1", 1), ("0", 1), ("-3", 1), ("2", 2), ("16", 16), ("x", 64)])
+def test_subdivisions_divide_the_batch_that_is_set(data: str, batch: str, subdivisions: int) -> None:
+    """Without any memory a mini-batch has one image; an invalid batch is reported at its line of the cfg."""
+    plan = prepare(darkparse.compile("yolov4-tiny"), DataFile.read(data), memory=0, options={"batch": batch})
+    assert plan.options["batch"] == batch
+    assert int(plan.options["subdivisions"]) == subdivisions
+
+
+@pytest.mark.parametrize(("adam", "moments"), [("0", 1), ("1", 2)])
+def test_subdivisions_leave_room_for_the_state_of_the_optimizer(data: str, adam: str, moments: int) -> None:
+    network = darkparse.compile("yolov4-tiny")
+    usage = compute_training_memory(network, moments=moments)
+    memory = 2 * (usage.estimate(0) + 64 * usage.saved)  # half of the free memory is enough for all images
+    for free, subdivisions in ((memory + 2, 1), (memory - 2, 2)):
+        plan = prepare(network, DataFile.read(data), memory=free, options={"adam": adam})
+        assert int(plan.options["subdivisions"]) == subdivisions
+
+
+@pytest.mark.parametrize(("has_gpu", "is_available", "free"), [(True, True, 123), (True, False, 77), (False, True, 77)])
+def test_free_memory_is_that_of_the_gpu_if_there_is_one(
+    has_gpu: bool, is_available: bool, free: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(preparation, "has_gpu", lambda: has_gpu)
+    monkeypatch.setattr(preparation, "free_memory", lambda: 77)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: is_available)
+    monkeypatch.setattr("torch.cuda.mem_get_info", lambda: (123, 999))
+    assert preparation.measure_free_memory() == free
+
+
+def test_plan_has_the_classes_and_batches_that_are_asked_for(data: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(preparation, "measure_free_memory", lambda: 2**31)
+    network, files = darkparse.compile("yolov4-tiny"), DataFile.read(data)
+    plan = prepare(network, files)
+    assert (plan.classes, plan.images, plan.options["max_batches"], plan.options["subdivisions"]) == (3, 4, "6000", "8")
+    plan = prepare(network, files, classes=5, batches=300, options={"power": "2"})
+    assert (plan.classes, plan.options["max_batches"], plan.options["power"]) == (5, "300", "2")
 
 
 REMEDY = re.compile(r"`darkparse edit CFG --data DATA( --batches \d+)? -o NEW` sets")

@@ -1,14 +1,19 @@
-"""Crops that change with the aspect ratio or leave nothing of an image, and the input sizes of `random=1`."""
+"""Crops, tiles, rotations and colors beside values computed by hand, and the input sizes of `random=1`."""
 
 from __future__ import annotations
 
+import colorsys
+
+import numpy as np
 import pytest
 
+from darkparse.detect.preprocess import Floats
 from darkparse.layers import DIALECTS
 from darkparse.layers.augmentation import Augmentation, HeadAugmentation
 from darkparse.layers.training import NetTraining
-from darkparse.training.data.geometry import CropWindow
-from darkparse.training.data.sampling import create_generator, sample_crop, sample_size
+from darkparse.training.data.color import distort
+from darkparse.training.data.geometry import CropWindow, build_tile, build_tile_axis, rotate_crop
+from darkparse.training.data.sampling import create_generator, sample_colors, sample_crop, sample_size
 
 
 @pytest.mark.parametrize(("shape", "size", "crop", "expected"), [
@@ -64,3 +69,80 @@ def test_sample_size_of_a_smaller_input_is_never_larger_than_that_of_the_cfg() -
     assert 30 < sizes.count((32, 32)) < 70
     sizes = [sample_size(0, 10 * i, (32, 320), DIALECTS["alexeyab"], options, 32, 1.4) for i in range(1, 101)]
     assert all((height > 32) == (width > 320) for height, width in sizes)
+
+
+@pytest.mark.parametrize(("flip", "left", "right"), [(False, 10, 106), (True, 14, 110)])
+def test_tile_of_a_mosaic_shows_less_of_replicated_edges(flip: bool, left: int, right: int) -> None:
+    """The image of 50×100 has edges of 5, 3, 7 and 9 pixels, twice as many of the input of 100×200."""
+    top, bottom = (slice(0, 40), 100 - 40 - 18), (slice(40, 100), 6)
+    first, second = (slice(0, 80), right), (slice(80, 200), left)
+    for number, (rows, columns) in enumerate(((top, first), (top, second), (bottom, first), (bottom, second))):
+        tile = build_tile(number, (100, 200), (40, 80), CropWindow(-5, -3, -7, -9), (50, 100), flip=flip)
+        assert tile.window == (rows[0], columns[0])
+        assert tile.start == (rows[1], columns[1])
+        assert tile.source == tuple(slice(start, start + w.stop - w.start) for w, start in (rows, columns))
+
+
+@pytest.mark.parametrize(("number", "start"), [(0, (60, 120)), (3, (0, 0))])
+def test_tile_of_a_cut_image_shows_its_inner_corner(number: int, start: tuple[int, int]) -> None:
+    tile = build_tile(number, (100, 200), (40, 80), CropWindow(5, 3, 7, 9), (50, 100), flip=False)
+    assert tile.start == start
+
+
+def test_tile_shows_no_more_than_the_edges_leave() -> None:
+    assert build_tile_axis(100, 30, 50, 80, is_second=True) == (slice(30, 100), 30)
+    assert build_tile_axis(100, 30, 50, 80, is_second=False) == (slice(0, 30), 0)
+
+
+def _rotate(pixels: Floats, side: int, angle: float, scale: float, shift: tuple[float, float], aspect: float) -> Floats:
+    """image.c rotate_crop_image, pixel by pixel, with bilinear_interpolate."""
+    height, width, channels = pixels.shape
+    out = np.zeros((channels, side, side))
+    for y, x, c in np.ndindex(side, side, channels):
+        dx, dy = x - side / 2 + shift[0], y - side / 2 + shift[1]
+        rx = np.cos(angle) * (dx / scale * aspect) - np.sin(angle) * (dy / scale) + width / 2
+        ry = np.sin(angle) * (dx / scale * aspect) + np.cos(angle) * (dy / scale) + height / 2
+        column, row = int(np.floor(rx)), int(np.floor(ry))
+        for i, j in np.ndindex(2, 2):
+            if 0 <= row + i < height and 0 <= column + j < width:
+                weight = abs(1 - i - (ry - row)) * abs(1 - j - (rx - column))
+                out[c, y, x] += weight * pixels[row + i, column + j, c]
+    return out.astype(np.float32)
+
+
+@pytest.mark.parametrize(("angle", "scale", "shift", "aspect"), [
+    (0.3, 1.3, (0.7, -1.4), 1.2), (-1.1, 0.8, (-2.2, 0.9), 0.7),
+    (0.0, 0.5, (0.0, 0.0), 1.0), (0.0, 2.0, (3.0, 2.0), 1.0),
+])  # fmt: skip
+def test_rotate_crop_equals_darknets_loops(
+    angle: float, scale: float, shift: tuple[float, float], aspect: float
+) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (6, 9, 3)).astype(np.uint8)
+    expected = _rotate(pixels / np.float32(255), 10, angle, scale, shift, aspect)
+    for image in (pixels, pixels / np.float32(255)):
+        found = rotate_crop(image, 10, angle=angle, scale=scale, shift=shift, aspect=aspect)
+        assert np.allclose(found, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize(("hue", "saturation", "exposure"), [
+    (0.2, 1.5, 1.3), (-0.3, 0.5, 0.7), (0.9, 1.0, 1.0), (0.0, 2.0, 1.0), (0.0, 1.0, 1.5), (-1.4, 1.1, 0.9),
+])  # fmt: skip
+def test_distort_equals_conversion_to_hsv_and_back(hue: float, saturation: float, exposure: float) -> None:
+    """More rows than are computed at once, with gray, black and pure colors."""
+    image = np.random.default_rng(1).random((3, 130, 2)).astype(np.float32)
+    image[:, :8, 0] = np.array(list(np.ndindex(2, 2, 2)), np.float32).T
+    image[:, 8, 0] = 0.5
+    expected = np.zeros_like(image)
+    for row, column in np.ndindex(130, 2):
+        h, s, v = colorsys.rgb_to_hsv(*image[:, row, column].tolist())
+        h, s, v = h + hue, s * saturation, v * exposure
+        for channel, start in enumerate((5, 3, 1)):
+            k = (start + h * 6) % 6
+            expected[channel, row, column] = min(max(v - v * s * max(0, min(k, 4 - k, 1)), 0), 1)
+    assert np.allclose(distort(image, hue, saturation, exposure), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(("noise", "expected"), [(0, {0}), (30, {0, 30}), (127, {0, 127}), (300, {0, 127}), (-5, {0})])
+def test_deviation_of_noise_is_at_most_127(noise: int, expected: set[int]) -> None:
+    random = create_generator(0)
+    assert {sample_colors(random, Augmentation(gaussian_noise=noise)).noise for _ in range(40)} == expected

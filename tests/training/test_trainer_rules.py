@@ -91,6 +91,23 @@ def test_best_weights_are_due_when_a_score_reaches_the_best_so_far(own: Path) ->
     assert training.best == 0.5
 
 
+@pytest.mark.parametrize(("is_due", "eval_map", "eval_loss", "is_measured"), [
+    (True, True, False, True), (True, False, True, True), (True, False, False, False), (False, True, True, False),
+])  # fmt: skip
+def test_measurement_that_is_due_precedes_the_first_batch(
+    is_due: bool, eval_map: bool, eval_loss: bool, is_measured: bool, own: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    training = _trainer(own, batches=3, eval_map=eval_map, eval_loss=eval_loss)
+    training._is_validation_due = is_due
+    events: list[object] = []
+    monkeypatch.setattr(training, "_measure", lambda: events.append("measure"))
+    monkeypatch.setattr(training, "_write_checkpoints", lambda *, is_last_due: events.append(is_last_due))
+    monkeypatch.setattr(training, "_train_batch", lambda _: events.append("train"))
+    with pytest.raises(AttributeError):
+        list(training)
+    assert events == [*(["measure", True] if is_measured else []), "train"]
+
+
 @pytest.mark.parametrize("text", ["detector", "classifier"])
 def test_step_reports_the_score_of_its_kind_and_the_loss_on_valid(text: str, own: Path) -> None:
     cfg = {"text": CLASSIFIER} if text == "classifier" else {}
