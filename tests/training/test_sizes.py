@@ -118,8 +118,8 @@ def test_rotate_crop_equals_darknets_loops(
     angle: float, scale: float, shift: tuple[float, float], aspect: float
 ) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (6, 9, 3)).astype(np.uint8)
-    expected = _rotate(pixels / np.float32(255), 10, angle, scale, shift, aspect)
-    for image in (pixels, pixels / np.float32(255)):
+    expected = _rotate((pixels / 255).astype(np.float32), 10, angle, scale, shift, aspect)
+    for image in (pixels, (pixels / 255).astype(np.float32)):
         found = rotate_crop(image, 10, angle=angle, scale=scale, shift=shift, aspect=aspect)
         assert np.allclose(found, expected, atol=1e-4)
 
