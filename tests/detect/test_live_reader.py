@@ -125,6 +125,10 @@ def run_within_seconds(function: Callable[[], None], seconds: float = 5) -> None
         raise problems[0]
 
 
+def find_readers() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "darkparse-live"]
+
+
 def play(pyav: FakePyAV, source: str, *contents: Any) -> tuple[list[str], list[Frame]]:
     """Play a source until its contents are used up; return the messages of the listener and the received frames."""
     pyav.contents = list(contents)
@@ -277,16 +281,19 @@ def test_stopped_stream_is_not_reopened(pyav: FakePyAV) -> None:
     messages: list[str] = []
     live = Live("tcp://camera", messages.append)
     original = pyav.decode
-    pyav.decode = lambda packet: live.stop() or original(packet)  # type: ignore[func-returns-value,method-assign]
+
+    def stop_and_decode(packet: Any) -> list[FakeFrame]:
+        live.stop()
+        time.sleep(0.01)  # the iteration ends after its reader
+        return original(packet)
+
+    pyav.decode = stop_and_decode  # type: ignore[method-assign]
     frames: list[Frame] = []
     run_within_seconds(lambda: frames.extend(live))
+    assert not find_readers()
     assert frames == []
     assert len(pyav.contents) == 1
     assert messages == []
-
-
-def find_readers() -> list[threading.Thread]:
-    return [thread for thread in threading.enumerate() if thread.name == "darkparse-live"]
 
 
 def test_iteration_that_is_closed_stops_its_reader(pyav: FakePyAV) -> None:
