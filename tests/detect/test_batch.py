@@ -5,7 +5,9 @@ from __future__ import annotations
 import errno
 import json
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
@@ -17,7 +19,7 @@ import pytest
 from PIL import Image
 
 from darkparse.datasets.sources import InputFile
-from darkparse.detect import Detection, Detections
+from darkparse.detect import Detection, Detections, streaming
 from darkparse.detect import video as video_module
 from darkparse.detect.batch import process as process_module
 from darkparse.detect.batch.journal import Journal
@@ -239,22 +241,32 @@ def test_run_without_drawings_writes_no_video(has_journal: bool, written: list[A
     assert not any(detector.kept)
 
 
-def test_stream_that_is_closed_waits_for_its_threads_and_drops_the_rest() -> None:
-    release, detector = threading.Event(), EchoDetector()
+def test_stream_that_is_closed_waits_for_its_threads_and_drops_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    started, release, detector = threading.Event(), threading.Event(), EchoDetector()
     run_batch = detector.run
 
+    class Pool(ThreadPoolExecutor):
+        """Pool whose second batch runs until the stream is closed."""
+
+        def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+            super().shutdown(wait=False, cancel_futures=cancel_futures)
+            release.set()
+            super().shutdown(wait=wait)
+
     def run_slowly(prepared: Sequence[int], *arguments: Any, **options: Any) -> list[int]:
-        if prepared[0] > 0:
-            release.wait(10)
+        if prepared[0] == 1:
+            started.set()
+            assert release.wait(5)
+            time.sleep(0.01)
         return run_batch(prepared, *arguments, **options)
 
+    monkeypatch.setattr(streaming, "ThreadPoolExecutor", Pool)
     detector.run = run_slowly  # type: ignore[method-assign]
     results = start(detector, range(10), batch=1, workers=1)
     assert next(results).result == 0
-    threading.Timer(0.03, release.set).start()
+    assert started.wait(5)
     results.close()  # type: ignore[attr-defined]
-    assert detector.batches in ([[0], [1]], [[0]])  # the second batch may not have begun
-    assert release.is_set() or detector.batches == [[0]]
+    assert detector.batches == [[0], [1]]
 
 
 class FakeContainer:

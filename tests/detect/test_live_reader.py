@@ -107,7 +107,7 @@ def pyav(monkeypatch: pytest.MonkeyPatch) -> FakePyAV:
     return fake
 
 
-def run_within_seconds(function: Callable[[], None], seconds: float = 5) -> None:
+def run_within_seconds(function: Callable[[], None], seconds: float = 20) -> None:
     """Run a function in another thread; fail if it does not end, because a reader that waits forever would."""
     problems: list[BaseException] = []
 
@@ -194,11 +194,11 @@ def test_frames_have_numbers_and_times_of_arrival(pyav: FakePyAV) -> None:
     def iter_packets() -> Iterator[Any]:
         for packet in (["a"], 2, ["b"], [FakeFrame(InvalidDataError("corrupt"))], ["c"]):
             if isinstance(packet, list):
-                assert received.acquire(timeout=2)
+                assert received.acquire(timeout=10)
                 if isinstance(packet[0], FakeFrame):
                     received.release()  # nobody receives it
             yield packet
-        assert received.acquire(timeout=2)
+        assert received.acquire(timeout=10)
 
     pyav.contents = [iter_packets()]
     frames, messages = [], list[str]()
@@ -308,7 +308,7 @@ def test_iteration_that_is_closed_stops_its_reader(pyav: FakePyAV) -> None:
     (reader,) = find_readers()
     assert reader.daemon  # it must not keep the process alive
     frames.close()  # type: ignore[attr-defined]
-    reader.join(2)
+    reader.join(20)
     assert not reader.is_alive()
 
 
