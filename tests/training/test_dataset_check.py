@@ -12,6 +12,7 @@ from PIL import Image
 
 from darkparse.cli import main
 from darkparse.datasets import DataFile
+from darkparse.datasets.formats import open_dataset
 from darkparse.diagnostics.codes import DATA_CODES
 from darkparse.layers import DIALECTS
 from darkparse.network import compile
@@ -307,6 +308,38 @@ def test_check_data_of_classifier_reports_paths_without_one_label(tmp_path: Path
     checked = check_data(DataFile.read(tmp_path / "c.data"))
     assert [one.code for one in checked.diagnostics] == ["path-label"]
     assert checked.diagnostics[0].message.startswith("2 of 4 images (0 labels in it): the path of a classifier's image")
+
+
+@pytest.mark.parametrize(("options", "codes"), [
+    ("labels = two\n", []), ("labels = two\nnames = three\n", []), ("labels = three\nnames = two\n", ["class-names"]),
+    ("labels = none\n", ["data-file", "path-label"]),
+])  # fmt: skip
+def test_check_data_of_classifier_compares_its_labels(options: str, codes: list[str], tmp_path: Path) -> None:
+    Image.new("RGB", (9, 9)).save(tmp_path / "cat1.png")
+    write(tmp_path / "list", f"{tmp_path}/cat1.png\n" * 2)
+    write(tmp_path / "two", "cat\ndog\n")
+    write(tmp_path / "three", "cat\ndog\ncow\n")
+    write(tmp_path / "c.data", f"classes=2\ntrain=list\n{options}")
+    report = check_data(DataFile.read(tmp_path / "c.data"))
+    assert [one.code for one in report.diagnostics] == codes
+    assert (report.images, report.objects) == (2, 0)
+
+
+def test_check_data_of_other_formats_names_the_image_of_an_object(tmp_path: Path) -> None:
+    """All objects are in one file, whose line does not tell the image."""
+    Image.new("RGB", (10, 10)).save(tmp_path / "a.png")
+    boxes = [
+        {"id": n, "image_id": 1, "category_id": 1, "bbox": box} for n, box in ((1, [2, 2, 5, 5]), (2, [8, 8, 9, 9]))
+    ]
+    document = {
+        "images": [{"id": 1, "file_name": "a.png", "width": 10, "height": 10}],
+        "categories": [{"id": 1, "name": "cat"}], "annotations": boxes,
+    }  # fmt: skip
+    write(tmp_path / "train.json", json.dumps(document))
+    (finding,) = check_data(open_dataset(tmp_path / "train.json")).diagnostics
+    assert finding.code == "box-outside"
+    assert finding.message.startswith(f"1 of 2 objects ({tmp_path}/")
+    assert "a.png" in finding.message.partition(":")[0]
 
 
 def test_check_data_chooses_dialect_that_finds_labels(tmp_path: Path) -> None:

@@ -226,6 +226,10 @@ def test_box_without_position_trains_the_class_of_the_likeliest_predictor(cls: A
     for node in loss._path(classes - 1):
         expected[likeliest][5 + node] = 2 * (1 - 0.9)
     torch.testing.assert_close(delta, expected)
+    empty = torch.zeros(0, 5)
+    both = loss(torch.cat((output, output)).contiguous(), [empty, *truth], 20_000).delta
+    torch.testing.assert_close(both[1:], loss(output.contiguous(), truth, 20_000).delta)
+    torch.testing.assert_close(both[:1], loss(output.contiguous(), [empty], 20_000).delta)
 
 
 def test_blur_of_background_keeps_the_boxes() -> None:

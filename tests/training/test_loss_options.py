@@ -9,7 +9,10 @@ import pytest
 import torch
 from torch import Tensor
 
+import darkparse
 from darkparse.layers.training import DetectionTraining, YoloTraining
+from darkparse.training.initialization import build_optimizer
+from darkparse.training.losses import Losses
 from darkparse.training.losses.boxes import ciou, diou, giou, iou
 from darkparse.training.losses.detection import RANDOM_SEEN, DetectionLoss
 from darkparse.training.losses.predictors import Predictors, sum_components
@@ -199,3 +202,23 @@ def test_yolo_ignores_predictors_above_its_threshold(cls: Any, thresholds: dict[
         assert delta[1, 5] == 0
         results.append(float(delta[1, 4]))
     assert results == [0, -0.75, -0.75], "not more than the threshold is not ignored"
+
+
+def test_loss_on_the_input_of_the_network_cannot_be_trained() -> None:
+    text = "[net]\ninputs=4\nbatch=1\n{}[softmax]\n"
+    with pytest.raises(darkparse.CfgError, match="cannot train a loss on the network's input"):
+        Losses(darkparse.build(darkparse.compile(text.format("")), initialize=True))
+    losses = Losses(darkparse.build(darkparse.compile(text.format("[connected]\noutput=4\n")), initialize=True))
+    assert losses.entries == {1: 0}
+
+
+def test_averages_are_of_convolutions_alone() -> None:
+    """AlexeyAB network.c ema_update."""
+    layers = "[convolutional]\nfilters=4\n[convolutional]\nfilters=4\nshare_index=0\n[connected]\noutput=2\n[softmax]\n"
+    net = "[net]\nwidth=8\nheight=8\nchannels=4\nbatch=1\nema_alpha=0.5\nmax_batches=4000\n"
+    model = darkparse.build(darkparse.compile(net + layers, dialect="alexeyab"), initialize=True)
+    optimizer, schedule = build_optimizer(model, 1999)
+    schedule.step()
+    names = {name for name, parameter in model.named_parameters() if parameter in optimizer.averages}
+    assert names == {"layers.0.conv.weight", "layers.0.conv.bias"}
+    assert len(optimizer.averages) == 2

@@ -150,12 +150,13 @@ def test_step_that_does_not_fit_names_its_size_and_the_remedy(is_step: bool, mon
 
 
 def test_peak_of_a_gpu_is_that_of_its_tensors(monkeypatch: pytest.MonkeyPatch) -> None:
-    reset: list[torch.device] = []
+    reset: list[object] = []
     gpu = torch.device("cuda:1")
     monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", reset.append)
     monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device: 123 if device == gpu else 0)
+    monkeypatch.setattr("gc.collect", lambda: reset.append("garbage"))
     memory._reset_peak(gpu)
-    assert reset == [gpu]
+    assert reset == ["garbage", gpu]
     assert memory._read_peak(gpu) == 123
 
 

@@ -32,7 +32,7 @@ class DetectionLoss:
         scores, objectness, boxes = self._split(output)
         score_delta, objectness_delta, box_delta = self._split(delta)
         objectness_delta[:] = -options.noobject_scale * objectness
-        truths = gather_targets(truth, output, max_boxes=cells * 90, classes=self.classes, map=None, maps_first=False)
+        truths = gather_targets(truth, output, max_boxes=cells * 90, classes=self.classes)
         image, number = truths.valid.nonzero(as_tuple=True)
         truth_boxes, labels = truths.boxes[image, number], truths.classes[image, number]
         column, row = (truth_boxes[:, :2] * self.side).long().clamp(0, self.side - 1).unbind(1)

@@ -24,7 +24,13 @@ class Targets:
 
 
 def gather_targets(
-    truth: Any, like: Tensor, *, max_boxes: int, classes: int, map: tuple[int, ...] | None, maps_first: bool
+    truth: Any,
+    like: Tensor,
+    *,
+    max_boxes: int,
+    classes: int,
+    map: tuple[int, ...] | None = None,
+    maps_first: bool = False,
 ) -> Targets:
     """Gather the true boxes that Darknet reads: those of a known class, up to the first one with an x of 0.
 
