@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import sys
@@ -30,7 +31,7 @@ from darkparse.training.data.dataset import _labels
 from darkparse.training.data.geometry import drop_invalid, drop_tiny
 from darkparse.training.losses.region import AlexeyRegionLoss, RegionLoss
 from darkparse.training.losses.vectors import SoftmaxLoss
-from darkparse.training.precision import Precision
+from darkparse.training.precision import Precision, choose_dtype, has_native_bfloat16, is_scaler_state
 from darkparse.training.state import digest_cfg
 from tests.conftest import DATA
 from tests.training.small_network import cfg, trainer
@@ -188,6 +189,9 @@ def test_anchors_of_network_without_them_cannot_be_fitted(tmp_path: Path) -> Non
     files: Any = SimpleNamespace()
     with pytest.raises(darkparse.DarkparseError, match="cannot be fitted to network: no head has anchors"):
         fit_anchors(files, darkparse.compile(f"{NET}[avgpool]\n"))
+    detection = "[connected]\noutput=24\n[detection]\nclasses=1\ncoords=4\nnum=1\nside=2\n"
+    with pytest.raises(darkparse.DarkparseError, match="no head has anchors"):
+        fit_anchors(files, darkparse.compile(NET + detection))
     heads = (
         "[convolutional]\nfilters=6\nstride={}\n[region]\nclasses=1\nnum=1\ncoords=4\nanchors=1,1\n[route]\nlayers=-2\n"
     )
@@ -326,6 +330,41 @@ def test_overflow_is_tolerated_only_while_the_scale_can_fall(
     assert bool(state) is (scale is not None)
     precision.load_state_dict(state | ({"scale": scale} if scale else {}))
     assert precision.tolerates_overflow is expected
+
+
+@pytest.mark.parametrize(("name", "valid", "invalid"), [
+    ("scale", (1.0, 1e-30, 2.0**40), (0.0, -1.0, math.inf, math.nan, 1, None)),
+    ("_growth_tracker", (0, 1999), (-1, 2000, 0.0, True)), ("growth_factor", (2.0,), (1.0, 3.0, 2, None)),
+    ("backoff_factor", (0.5,), (0.25, 1.5)), ("growth_interval", (2000,), (1999, 2001, 2000.0)),
+])  # fmt: skip
+def test_state_of_a_scaler_has_values_that_torch_writes(
+    name: str, valid: tuple[Any, ...], invalid: tuple[Any, ...]
+) -> None:
+    assert all(is_scaler_state(name, value) for value in valid)
+    assert not any(is_scaler_state(name, value) for value in invalid)
+
+
+@pytest.mark.parametrize(("vector", "tile"), [(True, False), (False, True), (True, True), (False, False)])
+def test_processor_with_either_extension_computes_bfloat16(
+    vector: bool, tile: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: vector, raising=False)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: tile, raising=False)
+    assert has_native_bfloat16() == (vector or tile)
+
+
+def test_gpu_of_amd_computes_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.version, "hip", "6.0")
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (7, 5))
+    assert choose_dtype(torch.device("cuda")) == torch.bfloat16
+
+
+def test_state_file_with_objects_is_refused(tmp_path: Path) -> None:
+    """Unpickling any object would run code of the file."""
+    checkpoints = Checkpoints(darkparse.compile(cfg(tmp_path)), tmp_path, 8)
+    torch.save({"seed": tmp_path}, checkpoints.state)
+    with pytest.raises(darkparse.DarkparseError, match=r"small_last.state: not a training state \(UnpicklingError\)"):
+        checkpoints.read()
 
 
 def test_snapshot_of_statistics_restores_them_in_place() -> None:

@@ -67,6 +67,8 @@ def test_head_summary_averages_overlaps_over_objects() -> None:
     ({"objects": 5, "confidence": 0.001}, True, "L7 predicted nothing in 100 batches"),
     ({"objects": 5, "confidence": 0.001}, False, None),
     ({"objects": 5, "confidence": 0.1}, True, None),
+    ({"objects": 5, "confidence": 0.005}, True, None),
+    ({"objects": 5, "confidence": None}, True, "L7 predicted nothing in 100 batches"),
     ({"cost": 0.0}, True, None),
 ])  # fmt: skip
 def test_head_that_learns_nothing_is_reported_once(

@@ -356,7 +356,7 @@ def test_detection_noise_only_brightens_image_by_its_deviation(tmp_path: Path) -
     assert added[added > 0.5].mean() == pytest.approx(
         20 * (2 / np.pi) ** 0.5, rel=0.05
     )  # half of a normal distribution
-    assert (added > 0.5).mean() == pytest.approx(0.5, abs=0.03)
+    assert (added > 0.5).mean() == pytest.approx(0.49, abs=0.01), "more than half a step"
 
 
 def test_crop_window_last_row_is_almost_black_and_last_column_is_not() -> None:

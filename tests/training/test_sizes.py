@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import colorsys
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,8 +14,10 @@ from darkparse.layers import DIALECTS
 from darkparse.layers.augmentation import Augmentation, HeadAugmentation
 from darkparse.layers.training import NetTraining
 from darkparse.training.data.color import distort
+from darkparse.training.data.detection_dataset import SampledTransform
 from darkparse.training.data.geometry import CropWindow, build_tile, build_tile_axis, rotate_crop
 from darkparse.training.data.sampling import create_generator, sample_colors, sample_crop, sample_size
+from tests.training.test_sampling import PLAIN, _detection
 
 
 @pytest.mark.parametrize(("shape", "size", "crop", "expected"), [
@@ -146,3 +150,21 @@ def test_distort_equals_conversion_to_hsv_and_back(hue: float, saturation: float
 def test_deviation_of_noise_is_at_most_127(noise: int, expected: set[int]) -> None:
     random = create_generator(0)
     assert {sample_colors(random, Augmentation(gaussian_noise=noise)).noise for _ in range(40)} == expected
+
+
+@pytest.mark.parametrize(("kernel", "sides", "is_blurred"), [
+    (1, (0.02, 0.02), True), (1, (), True), (0, (0.5, 0.5), False), (31, (), False), (31, (0.5, 0.5), True),
+])  # fmt: skip
+def test_image_is_blurred_around_its_boxes_or_as_a_whole(
+    kernel: int, sides: tuple[float, ...], is_blurred: bool, tmp_path: Path
+) -> None:
+    """image_opencv.cpp image_data_augmentation: without boxes nothing limits the blur but their number, 0."""
+    dataset, images = _detection(tmp_path, Augmentation(blur=31))
+    images.pixels = np.random.default_rng(0).integers(0, 256, (64, 64, 3)).astype(np.uint8)
+    boxes = np.array([[0.5, 0.5, *sides, 0]] if sides else [], np.float32).reshape(-1, 5)
+    random, crop = create_generator(0), CropWindow(0, 0, 0, 0)
+    plain, blurred = (
+        dataset._render(random, SampledTransform(images.image, images.pixels, crop, False, colors), (64, 64), boxes)
+        for colors in (PLAIN, replace(PLAIN, blur=kernel))
+    )
+    assert (not np.array_equal(plain, blurred)) == is_blurred

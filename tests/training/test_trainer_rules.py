@@ -53,7 +53,7 @@ def test_training_that_is_over_resumes_only_to_measure(done: int, is_due: bool, 
 
 
 @pytest.mark.parametrize(("options", "out", "folder"), [
-    ("backup = there\n", None, "there"), ("backup = there\n", Path("here"), "here"), ("", None, "backup"),
+    ("backup = there\n", None, "there"), ("backup = there\n", Path("deep/er"), "deep/er"), ("", None, "backup"),
     ("", Path("here"), "here"),
 ])  # fmt: skip
 def test_weights_are_written_to_out_else_backup_else_a_folder_of_that_name(
