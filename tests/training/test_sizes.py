@@ -15,7 +15,16 @@ from darkparse.layers.augmentation import Augmentation, HeadAugmentation
 from darkparse.layers.training import NetTraining
 from darkparse.training.data.color import distort
 from darkparse.training.data.detection_dataset import SampledTransform
-from darkparse.training.data.geometry import CropWindow, build_tile, build_tile_axis, rotate_crop
+from darkparse.training.data.geometry import (
+    INVALID_CENTER,
+    CropWindow,
+    ImagePlace,
+    Tile,
+    build_tile,
+    build_tile_axis,
+    rotate_crop,
+    transform_boxes,
+)
 from darkparse.training.data.sampling import create_generator, sample_colors, sample_crop, sample_size
 from tests.training.test_sampling import PLAIN, _detection
 
@@ -168,3 +177,64 @@ def test_image_is_blurred_around_its_boxes_or_as_a_whole(
         for colors in (PLAIN, replace(PLAIN, blur=kernel))
     )
     assert (not np.array_equal(plain, blurred)) == is_blurred
+
+
+@pytest.mark.parametrize(("box", "bound", "expected"), [
+    ((0.25, 0.25, 0.2, 0.2), False, (0.25, 0.25, 0.2, 0.2)),
+    ((0.05, 0.25, 0.2, 0.2), False, (0.075, 0.25, 0.15, 0.2)),
+    ((0.0, 0.25, 0.2, 0.2), False, (0.05, 0.25, 0.1, 0.2)),
+    ((0.25, 0.9375, 0.25, 0.25), False, (0.25, 0.9075, 0.25, 0.19)),
+    ((0.9, 0.9, 0.2, 0.2), False, (0.9, 0.9, 0.2, 0.2)),
+    ((0.1, 0.1, 0.2, 0.2), False, (0.1, 0.1, 0.2, 0.2)),
+    ((0.55, 0.25, 0.2, 0.2), True, (0.525, 0.25, 0.15, 0.2)),
+    ((0.25, 0.55, 0.2, 0.2), True, (0.25, 0.525, 0.2, 0.15)),
+    ((0.05, 0.05, 0.2, 0.2), True, (0.075, 0.075, 0.15, 0.15)),
+    ((0.7, 0.25, 0.2, 0.2), True, None),  # it begins where the tile ends
+    ((-0.2, 0.25, 0.2, 0.2), False, None), ((0.25, 1.2, 0.2, 0.2), False, None),
+    ((0.5, 0.5, 1, 1), False, None), ((0.5, 0.5, 0.9, 1), False, None),
+    ((0.5, 0.5, 0.98, 0.98), False, (0.5, 0.5, 0.98, 0.98)),
+    ((0.25, 0.25, 0.004, 0.2), False, None), ((0.25, 0.25, 0.2, 0.009), False, None),
+    ((0.25, 0.25, 0.006, 0.011), False, (0.25, 0.25, 0.006, 0.011)),
+])  # fmt: skip
+def test_boxes_of_a_tile_are_clipped_to_the_input_or_to_the_tile(
+    box: tuple[float, ...], bound: bool, expected: tuple[float, ...] | None
+) -> None:
+    """data.c blend_truth_mosaic: sides of more than a pixel and less than the input are kept."""
+    tile = Tile((slice(0, 60), slice(0, 120)), (0, 0))
+    placed = tile.place_boxes(np.array([[*box, 3]], np.float32), (100, 200), bound=bound)
+    assert placed.tolist() == ([pytest.approx((*expected, 3), abs=1e-6)] if expected else [])
+
+
+OUTSIDE = (float(INVALID_CENTER),) * 4
+
+
+@pytest.mark.parametrize(("box", "drops_outside", "expected"), [
+    ((0.5, 0.5, 0.2, 0.4), True, (0.5, 0.5, 0.2, 0.4)),
+    ((-0.25, 0.5, 0.5, 0.4), True, (0, 0.5, 0, 0.4)), ((1.25, 0.5, 0.5, 0.4), True, (1, 0.5, 0, 0.4)),
+    ((0.5, -0.25, 0.4, 0.5), True, (0.5, 0, 0.4, 0)), ((0.5, 1.25, 0.4, 0.5), True, (0.5, 1, 0.4, 0)),
+    ((-0.3, 0.5, 0.5, 0.4), True, OUTSIDE), ((1.3, 0.5, 0.5, 0.4), True, OUTSIDE),
+    ((0.5, -0.3, 0.4, 0.5), True, OUTSIDE),
+    ((0.5, 1.3, 0.4, 0.5), True, OUTSIDE), ((-0.3, 0.5, 0.5, 0.4), False, (0, 0.5, 0, 0.4)),
+    ((0, 0, 0.5, 0.5), False, OUTSIDE), ((0, 0.5, 0.5, 0.5), False, (0.125, 0.5, 0.25, 0.5)),
+])  # fmt: skip
+def test_box_outside_the_image_is_marked(
+    box: tuple[float, ...], drops_outside: bool, expected: tuple[float, ...]
+) -> None:
+    """data.c correct_boxes: a box that only touches the edge is not outside; labels 0 0 never have a position."""
+    shift, scale = (np.float32(0), np.float32(0)), (np.float32(1), np.float32(1))
+    for flip in (False, True):
+        boxes = np.array([[*box, 2]], np.float32)
+        found = transform_boxes(boxes, shift, scale, flip=flip, drops_outside=drops_outside)
+        x = expected[0] if expected == OUTSIDE or not flip else 1 - expected[0]
+        assert found.tolist() == [pytest.approx((x, *expected[1:], 2), abs=1e-6)]
+
+
+@pytest.mark.parametrize("flip", [False, True])
+def test_boxes_of_a_crop_follow_its_pixels(flip: bool) -> None:
+    """A crop of 10 to 60 of 100 columns and of -5 to 45 of 40 rows."""
+    crop = CropWindow(10, -5, 40, -5)
+    found = crop.move_boxes(np.array([[0.35, 0.5, 0.1, 0.25, 1]], np.float32), (64, 64), (40, 100), flip=flip)
+    assert found.tolist() == [pytest.approx((0.5, 0.5, 0.2, 0.2, 1))]
+    place = ImagePlace(32, 16, 8, 24)
+    found = place.move_boxes(np.array([[0.25, 0.5, 0.1, 0.25, 1]], np.float32), (64, 64), (40, 100), flip=flip)
+    assert found.tolist() == [pytest.approx((0.75 if flip else 0.25, 0.5, 0.05, 0.0625, 1))]
