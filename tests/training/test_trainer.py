@@ -323,10 +323,11 @@ def test_has_unused_parameters_finds_those_before_stopbackward(tmp_path: Path, o
     assert all(parameter.grad is None for parameter in model.parameters())
 
 
-def test_batch_that_does_not_divide_among_processes_raises(own: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("size", [3, 4])
+def test_batch_that_does_not_divide_among_processes_raises(size: int, own: Path, tmp_path: Path) -> None:
     one = trainer(own, cfg(tmp_path))
-    one._parallel.size = 3
-    with pytest.raises(darkparse.DarkparseError, match="cannot divide batch=4 with subdivisions=2 among 3"):
+    one._parallel.size = size
+    with pytest.raises(darkparse.DarkparseError, match=f"cannot divide batch=4 with subdivisions=2 among {size}"):
         list(one)
 
 

@@ -115,6 +115,7 @@ def test_step_reports_the_score_of_its_kind_and_the_loss_on_valid(text: str, own
     assert (steps[0].mean_ap, steps[0].top1, steps[0].valid_loss) == (None, None, None)
     assert (steps[1].mean_ap is None, steps[1].top1 is None) == (text == "classifier", text == "detector")
     assert (steps[1].valid_loss or 0) > 0
+    assert all(path.exists() for step in steps for path in step.saved)
 
 
 def test_steps_report_rates_sizes_times_and_moving_averages(own: Path) -> None:
@@ -224,11 +225,13 @@ def test_second_process_trains_its_share_and_writes_nothing(own: Path, recwarn: 
     seen: list[int] = []
     totals: list[float] = []
     scaled: list[float] = []
+    confidence: list[float] = []
 
     def compute_loss(outputs: Any, truth: Any, **options: int) -> Any:
         loss = compute(outputs, truth, seen=options["seen"])
         seen.append(options["seen"])
         totals.append(float(loss.total))
+        confidence.extend(map(float, loss.objectness.values()))
         return loss
 
     def scale_loss(total: Any) -> Any:
@@ -243,6 +246,9 @@ def test_second_process_trains_its_share_and_writes_nothing(own: Path, recwarn: 
     assert scaled == [2 * total for total in totals], "the mean of the gradients over the processes is their sum"
     assert parallel.last == [False, True, False, True]
     assert parallel.averaged == 2
+    assert training._largest_shape() == (1, 3, 8, 16)
+    (head,) = steps[0].heads.values()
+    assert head["confidence"] == pytest.approx(sum(confidence[:2]) / 4), "the mean over all four mini-batches"
     assert [(step.batch, step.saved) for step in steps] == [(1, ()), (2, ())]
     assert (steps[-1].mean_ap, steps[-1].valid_loss) == (0, 0), "the first process measures"
     assert not (own.parent / "backup").exists()
