@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +18,7 @@ from darkparse.datasets.formats import open_dataset
 from darkparse.diagnostics.codes import DATA_CODES
 from darkparse.layers import DIALECTS
 from darkparse.network import compile
+from darkparse.training.data import dataset_check
 from darkparse.training.data.dataset_check import check_data
 
 CFG = """[net]
@@ -323,6 +326,23 @@ def test_check_data_of_classifier_compares_its_labels(options: str, codes: list[
     report = check_data(DataFile.read(tmp_path / "c.data"))
     assert [one.code for one in report.diagnostics] == codes
     assert (report.images, report.objects) == (2, 0)
+
+
+def test_check_that_is_given_up_decodes_no_more_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    decoded: list[int] = []
+
+    def decode(image: int) -> None:
+        time.sleep(0.001)
+        decoded.append(image)
+
+    monkeypatch.setattr(dataset_check, "_decode", decode)
+    images: Any = range(60)
+    results = dataset_check._decode_all(images)
+    next(results)
+    results.close()  # type: ignore[attr-defined]
+    before = len(decoded)
+    time.sleep(0.01)
+    assert 0 < len(decoded) == before < 60
 
 
 def test_check_data_of_other_formats_names_the_image_of_an_object(tmp_path: Path) -> None:

@@ -86,5 +86,6 @@ def test_trainer_without_max_batches_needs_batches(tmp_path: Path) -> None:
 def test_trainer_with_incomplete_policy_raises_before_first_batch(option: str, tmp_path: Path) -> None:
     data, path = draw(tmp_path, 2, 1), cfg(tmp_path)
     path.write_text("".join(line for line in path.read_text().splitlines(True) if not line.startswith(f"{option}=")))
-    with pytest.raises(darkparse.CfgError, match="policy=steps requires"):
+    line = path.read_text().splitlines().index("policy=steps") + 1
+    with pytest.raises(darkparse.CfgError, match=rf"{path.name}:{line}:\d+: error: policy=steps requires"):
         trainer(data, path)

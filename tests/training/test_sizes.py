@@ -25,7 +25,7 @@ from darkparse.training.data.geometry import (
     rotate_crop,
     transform_boxes,
 )
-from darkparse.training.data.sampling import create_generator, sample_colors, sample_crop, sample_size
+from darkparse.training.data.sampling import create_generator, sample_colors, sample_crop, sample_place, sample_size
 from tests.training.test_sampling import PLAIN, _detection
 
 
@@ -238,3 +238,10 @@ def test_boxes_of_a_crop_follow_its_pixels(flip: bool) -> None:
     place = ImagePlace(32, 16, 8, 24)
     found = place.move_boxes(np.array([[0.25, 0.5, 0.1, 0.25, 1]], np.float32), (64, 64), (40, 100), flip=flip)
     assert found.tolist() == [pytest.approx((0.75 if flip else 0.25, 0.5, 0.05, 0.0625, 1))]
+
+
+def test_square_image_fills_the_width_of_a_wide_input() -> None:
+    """pjreddie data.c load_data_detection: `if (new_ar < 1) nh = h else nw = w`."""
+    place = sample_place(create_generator(0), (100, 100), (64, 128), 0)
+    assert (place.width, place.height, place.left) == (128, 128, 0)
+    assert -64 <= place.top <= 0

@@ -217,7 +217,7 @@ def _check_images(
                 except DarkparseError as problem:
                     tally.add("label-line", path, image.line, str(problem))
         if num_labels and not report.objects and key == "train" and "label-line" not in tally.counts:
-            tally.add("no-object", path, min(1, images[0].line))
+            tally.add("no-object", path, images[0].line)
     totals = {"object": (report.objects, "object"), "image": (report.images, "image"), "no-object": (1, "list")}
     warnings = WARNING_CODES if report.dialect.training.needs_labels else WARNING_CODES | {"no-label"}
     report.diagnostics += tally.findings(totals, warnings)
