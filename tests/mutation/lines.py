@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import redirect_stderr, redirect_stdout, suppress
 from itertools import accumulate
 from pathlib import Path
-from time import perf_counter
+from time import process_time
 from typing import Any, cast
 
 import click
@@ -28,7 +28,7 @@ STORE = ROOT / ".mutation"
 
 
 class Recorder:
-    """Plugin that measures which lines of the package each test runs, and how long it takes."""
+    """Plugin that measures which lines of the package each test runs, and its processor time."""
 
     def __init__(self, path: Path) -> None:
         import coverage
@@ -46,9 +46,9 @@ class Recorder:
         for clear in self.clearers:  # otherwise only the first test would run what several tests share
             clear()
         self.coverage.switch_context(item.nodeid)
-        start = perf_counter()
+        start = process_time()
         result = yield
-        self.seconds[item.nodeid] = perf_counter() - start
+        self.seconds[item.nodeid] = process_time() - start
         self.coverage.switch_context("")
         return result
 
