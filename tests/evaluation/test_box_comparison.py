@@ -101,8 +101,14 @@ LAYOUTS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
-@pytest.mark.parametrize("cfg", [TWO_HEADS, SCALED, NEW_COORDS, GAUSSIAN, REGION, DETECTION])
+@pytest.mark.parametrize(
+    ("cfg", "layout"),
+    [
+        pytest.param(cfg, layout, marks=pytest.mark.slow if layout and cfg != TWO_HEADS else ())
+        for layout in LAYOUTS.values()
+        for cfg in (TWO_HEADS, SCALED, NEW_COORDS, GAUSSIAN, REGION, DETECTION)
+    ],
+)
 def test_compare_same_boxes_agree(cfg: str, layout: dict[str, Any]) -> None:
     comparison = compare_with(cfg, cfg, **layout)
     boxes = get_boxes(comparison)
@@ -317,15 +323,22 @@ def test_compare_command_heads_decoded_in_other_steps_are_compared_by_boxes(
     assert "likely cause: x and y without scale_x_y=1.2" in out
 
 
-@pytest.mark.parametrize(("heads", "text"), [("raw", "boxes not compared"), ("decoded", "boxes of 2 heads agree")])
+@pytest.mark.parametrize(
+    ("cfg", "heads", "text"),
+    [
+        ("two.cfg", "raw", "boxes not compared"),
+        ("two-scale.cfg", "decoded", "boxes of 2 heads agree"),
+        pytest.param("two-scale.cfg", "raw", "boxes not compared", marks=pytest.mark.slow),
+        pytest.param("two.cfg", "decoded", "boxes of 2 heads agree", marks=pytest.mark.slow),
+    ],
+)
 def test_compare_command_own_export_exits_0(
-    heads: Any, text: str, image_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    cfg: str, heads: Any, text: str, image_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pytest.importorskip("onnxruntime", reason="needs ONNX Runtime: pip install 'darkparse[onnxruntime]'")
-    for cfg in ("two.cfg", "two-scale.cfg"):
-        path = tmp_path / "own.onnx"
-        darkparse.to_onnx(DATA / cfg, path, weights=DATA / "two.weights", heads=heads)
-        assert compare_files(cfg, image_path, path) == 0
-        out = capsys.readouterr().out
-        assert "11 layers agree" in out
-        assert text in out
+    path = tmp_path / "own.onnx"
+    darkparse.to_onnx(DATA / cfg, path, weights=DATA / "two.weights", heads=heads)
+    assert compare_files(cfg, image_path, path) == 0
+    out = capsys.readouterr().out
+    assert "11 layers agree" in out
+    assert text in out

@@ -24,7 +24,14 @@ def check_matches(heads: list[GridBoxes], outputs: list[Any], encoding: str, uni
         assert np.allclose(match.scores, head.scores, atol=1e-5)
 
 
-@pytest.mark.parametrize(("form", "encoding", "pixels"), [*product(FORMS, ENCODINGS, (False, True))])
+@pytest.mark.parametrize(
+    ("form", "encoding", "pixels"),
+    [
+        # Each form and each encoding once in each unit; the other combinations are slow.
+        pytest.param(form, encoding, pixels, marks=() if i % 3 == (j + pixels) % 3 else pytest.mark.slow)
+        for (i, form), (j, encoding), pixels in product(enumerate(FORMS), enumerate(ENCODINGS), (False, True))
+    ],
+)
 def test_match_layout_any_form_and_encoding_finds_boxes(form: str, encoding: str, pixels: bool) -> None:
     heads, objectness = random_heads(GRIDS, classes=2)
     unit = "pixels" if pixels else "fractions of the input"
@@ -46,7 +53,7 @@ def test_match_layout_any_order_of_rows_and_heads_finds_boxes(order: tuple[int, 
         check_matches(heads, outputs, "corners", "fractions of the input")
 
 
-@pytest.mark.parametrize("classes", [1, 4, 80])
+@pytest.mark.parametrize("classes", [1, pytest.param(4, marks=pytest.mark.slow), 80])
 def test_match_layout_any_number_of_classes_finds_boxes(classes: int) -> None:
     heads, objectness = random_heads(GRIDS, classes)
     for form in FORMS.values():

@@ -80,19 +80,24 @@ class Run(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def run_arrays() -> Run:
+def pairs() -> dict[bool, list[tuple[ImageAnnotation, Detections]]]:
+    """Each image's objects and detections, by whether difficult objects are among them."""
     with np.load(DATA / "evaluation" / "candidates.npz") as arrays:
-        return Run(dict(arrays))
+        run = Run(dict(arrays))
+    return {difficult: list(run.pairs(difficult=difficult)) for difficult in (False, True)}
 
 
-def evaluate(run: Run, reference: dict[str, Any]) -> DarknetResult:
-    pairs = run.pairs(difficult=reference["difficult"])
-    return darknet_map(pairs, len(NAMES), iou=reference["iou_thresh"], score_threshold=reference["thresh"])
+def evaluate(pairs: dict[bool, list[tuple[ImageAnnotation, Detections]]], reference: dict[str, Any]) -> DarknetResult:
+    return darknet_map(
+        pairs[reference["difficult"]], len(NAMES), iou=reference["iou_thresh"], score_threshold=reference["thresh"]
+    )
 
 
 @pytest.mark.parametrize("reference", RUNS, ids=lambda r: f"{r['thresh']} {r['iou_thresh']} {r['points']}")
-def test_darknet_map_equals_darknets_numbers(run_arrays: Run, reference: dict[str, Any]) -> None:
-    result = evaluate(run_arrays, reference)
+def test_darknet_map_equals_darknets_numbers(
+    pairs: dict[bool, list[tuple[ImageAnnotation, Detections]]], reference: dict[str, Any]
+) -> None:
+    result = evaluate(pairs, reference)
     counts, rule = result.darknet, {0: "area", 11: "points11", 101: "points101"}[reference["points"]]
     assert [counts.true_positives, counts.false_positives, counts.false_negatives] == [
         reference[name] for name in ("tp", "fp", "fn")

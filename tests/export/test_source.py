@@ -20,6 +20,7 @@ from darkparse.export.source.printing import make_class_name
 from darkparse.weights import compute_layout
 from tests.conftest import ROOT, SHARED, exhaustive, needs_shared, original_params, shipped_cfgs
 from tests.layers.small_networks import SMALL
+from tests.model.samples import mark_repeated
 from tests.weights.weight_files import HEADERS, transposed_header, weights
 
 both_forms = pytest.mark.parametrize(
@@ -85,7 +86,7 @@ def small_size(path: Path) -> darkparse.Network:
 
 
 @both_forms
-@pytest.mark.parametrize("path", SMALL, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", mark_repeated(SMALL, by_option=True))
 def test_emitted_source_computes_same_bits(path: Path, flat: bool) -> None:
     assert_same_bits(darkparse.compile(path), flat=flat)
 
@@ -174,12 +175,14 @@ def test_emitted_original_network_runs_without_darkparse(name: str, flat: bool, 
     run_alone(small_size(SHARED / "cfgs" / f"{name}.cfg"), tmp_path, flat=flat)
 
 
-@pytest.mark.parametrize("dialect", ["pjreddie", "alexeyab"])
+@pytest.mark.parametrize("dialect", [pytest.param("pjreddie", marks=pytest.mark.slow), "alexeyab"])
 @both_forms
 @pytest.mark.parametrize(
     "path",
-    [path for path in SMALL if re.match(r"conv|conn|batch|local|gru|lstm|rnn|deconv|implicit|shortcut_per", path.stem)],
-    ids=lambda p: p.stem,
+    mark_repeated(
+        (p for p in SMALL if re.match(r"conv|conn|batch|local|gru|lstm|rnn|deconv|implicit|shortcut_per", p.stem)),
+        by_option=True,
+    ),
 )
 def test_emitted_loader_reads_weights_file(path: Path, flat: bool, dialect: str, tmp_path: Path) -> None:
     network = darkparse.compile(path, dialect=dialect)
@@ -341,6 +344,7 @@ def calls_to_emit(layers: int) -> int:
     return count
 
 
+@pytest.mark.slow
 def test_to_source_of_twice_the_layers_takes_twice_the_calls() -> None:
     calls_to_emit(20)
     assert calls_to_emit(200) < 2.5 * calls_to_emit(100)

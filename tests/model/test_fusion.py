@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.overrides import TorchFunctionMode
 
 import darkparse
 from darkparse.model.optimize.fusion import Norm
 from tests.layers.small_networks import SMALL, choose_dialect
+from tests.model.samples import mark_repeated, narrow
 
 NORMED = [
     path
@@ -21,7 +22,7 @@ NORMED = [
 ]
 
 
-@pytest.mark.parametrize("path", NORMED, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", mark_repeated(NORMED, by_option=True))
 def test_fuse_computes_same_outputs(path: Path) -> None:
     torch.manual_seed(0)
     model = darkparse.load(path, dialect=choose_dialect(path)).double()
@@ -41,7 +42,7 @@ def test_fuse_computes_same_outputs(path: Path) -> None:
 
 
 def test_fuse_removes_batch_norm_from_copy_only() -> None:
-    model = darkparse.load("yolov3-tiny", size=64)
+    model = darkparse.load(narrow("yolov3-tiny"))
     fused = darkparse.fuse(model)
     assert not any(isinstance(module, Norm) for module in fused.modules())
     assert any(isinstance(module, Norm) for module in model.modules())
@@ -56,19 +57,19 @@ def test_fuse_without_weights_raises() -> None:
 
 @pytest.mark.slow
 def test_fuse_unwraps_module() -> None:
-    model = darkparse.load("yolov3-tiny", size=64)
+    model = darkparse.load(narrow("yolov3-tiny"))
     assert isinstance(darkparse.fuse(torch.nn.DataParallel(model)), darkparse.Darknet)
     assert isinstance(darkparse.fuse(torch.compile(model)), darkparse.Darknet)  # type: ignore[arg-type]
 
 
-class _Operators(TorchDispatchMode):
-    """Counts the operators that torch runs: unlike seconds, the same on every machine."""
+class _Operators(TorchFunctionMode):
+    """Counts the operators that modules call: unlike seconds, the same on every machine."""
 
     def __init__(self, calls: Counter[str]) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.calls = calls
 
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         self.calls[func.__name__] += 1
         return func(*args, **(kwargs or {}))
 
@@ -81,9 +82,9 @@ def _operators(model: torch.nn.Module) -> Counter[str]:
 
 
 def test_fuse_removes_batch_norm_operators_and_adds_none() -> None:
-    model = darkparse.load("yolov3-tiny", size=64)
+    model = darkparse.load(narrow("yolov3-tiny"))
     before, after = _operators(model), _operators(darkparse.fuse(model))
     assert not after - before
     removed = before - after
-    assert removed["batch_norm.default"] == sum(isinstance(module, Norm) for module in model.modules())
-    assert not after["batch_norm.default"]
+    assert removed["batch_norm"] == sum(isinstance(module, Norm) for module in model.modules())
+    assert not after["batch_norm"]

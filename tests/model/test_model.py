@@ -122,6 +122,7 @@ def test_build_leaves_tensors_on_meta_device() -> None:
 
 
 def test_forward_frees_outputs_after_last_read(model: Darknet) -> None:
+    gc.freeze()  # what earlier tests left need not be collected
     alive: dict[int, weakref.ref[Tensor]] = {}
     held: list[int] = []
 
@@ -193,10 +194,15 @@ NO_WEIGHTS = "no weights yet; load weights or build it with initialize=True"
         lambda empty: empty.to("cpu"),
         lambda empty: empty.half().cpu(),
         lambda empty: copy.deepcopy(empty)(_picture()),
-        lambda empty: torch.compile(empty, backend="eager")(_picture()),
-        lambda empty: torch.export.export(empty, (_picture(),), strict=False),
+        # Importing torch's compiler takes longer than all other cases.
+        pytest.param(
+            lambda empty: torch.compile(empty, backend="eager")(_picture()), id="compile", marks=pytest.mark.slow
+        ),
+        pytest.param(
+            lambda empty: torch.export.export(empty, (_picture(),), strict=False), id="export", marks=pytest.mark.slow
+        ),
     ],
-    ids=["call", "in another", "layers", "to", "half", "copy", "compile", "export"],
+    ids=["call", "in another", "layers", "to", "half", "copy", None, None],
 )
 def test_use_without_weights_raises(use: Any) -> None:
     with pytest.raises(darkparse.WeightsError, match=NO_WEIGHTS):

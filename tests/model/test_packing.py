@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import pickle
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from darkparse.model.optimize.half_precision import find_float32_layers
 from darkparse.model.optimize.optimizer import make_optimized
 from darkparse.model.optimize.packing import PackedConvolution, can_pack
 from tests.layers.small_networks import SMALL, choose_dialect
+from tests.model.samples import mark_repeated, narrow
 
 needs_onednn = pytest.mark.skipif(
     not torch.backends.mkldnn.is_available(), reason="needs torch with oneDNN, as its x86 builds are"
@@ -26,6 +28,7 @@ needs_onednn = pytest.mark.skipif(
 BOUND = 1e-4
 """Part of a layer's root mean square."""
 HALF_DTYPES = [torch.bfloat16, torch.float16]
+TINY = narrow("yolov3-tiny")
 
 
 def trained(cfg: Path | str, dialect: str | None = None, size: int | None = None) -> darkparse.Darknet:
@@ -40,6 +43,11 @@ def trained(cfg: Path | str, dialect: str | None = None, size: int | None = None
     return model
 
 
+@cache
+def trained_small(path: Path) -> darkparse.Darknet:
+    return trained(path, choose_dialect(path))
+
+
 def assert_same_layers(model: darkparse.Darknet, other: darkparse.Darknet, x: torch.Tensor) -> None:
     with torch.inference_mode():
         for node, want, got in zip(model.network.nodes, model.layer_outputs(x), other.layer_outputs(x), strict=True):
@@ -52,7 +60,8 @@ def assert_same_layers(model: darkparse.Darknet, other: darkparse.Darknet, x: to
 @needs_onednn
 @pytest.mark.parametrize("path", SMALL, ids=lambda path: path.stem)
 def test_optimize_computes_same_outputs(path: Path) -> None:
-    model = trained(path, choose_dialect(path))
+    model = trained_small(path)
+    model.reset_state()
     x = torch.rand(2, *model.network.input_shape.tensor)
     assert_same_layers(model, darkparse.optimize(model), x)
 
@@ -92,7 +101,7 @@ def packed(model: torch.nn.Module) -> list[PackedConvolution]:
 
 @needs_onednn
 def test_optimize_fuses_activations_into_copy_only() -> None:
-    model = darkparse.load("yolov3-tiny", size=64)
+    model = darkparse.load(TINY)
     before = model.state_dict()
     fast = darkparse.optimize(model)
     convolutions = packed(fast)
@@ -105,7 +114,7 @@ def test_optimize_fuses_activations_into_copy_only() -> None:
 
 
 def test_optimize_dtype_without_kernels_still_runs() -> None:
-    model = darkparse.load("yolov3-tiny", size=64)
+    model = darkparse.load(TINY)
     x = torch.rand(1, 3, 64, 64)
     with torch.inference_mode():
         want = model(x)
@@ -148,7 +157,7 @@ def forward(detector: darkparse.Detector, x: torch.Tensor) -> tuple[torch.Tensor
 
 @needs_onednn
 def test_optimized_detector_follows_model_dtype_and_copies() -> None:
-    detector = darkparse.Detector(darkparse.load("yolov3-tiny", size=64))
+    detector = darkparse.Detector(darkparse.load(TINY))
     x = torch.rand(1, 3, 64, 64)
     want = forward(detector, x)
     for other in (copy.deepcopy(detector), pickle.loads(pickle.dumps(detector))):
@@ -205,7 +214,7 @@ def test_find_float32_layers_returns_last_convolutions_and_what_follows_them() -
 
 @pytest.mark.parametrize("dtype", HALF_DTYPES, ids=str)
 def test_optimize_in_half_precision_computes_last_convolutions_in_float32(dtype: torch.dtype, tmp_path: Path) -> None:
-    model = trained("yolov3-tiny", size=64)
+    model = trained(TINY)
     x = torch.rand(1, 3, 64, 64).to(dtype)
     darkparse.save(model, tmp_path / "x.weights")
     fast, fused = darkparse.optimize(model, dtype=dtype), darkparse.fuse(model)
@@ -222,9 +231,10 @@ def test_optimize_in_half_precision_computes_last_convolutions_in_float32(dtype:
 
 
 @needs_onednn
-@pytest.mark.parametrize("path", SMALL, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", mark_repeated(SMALL, by_option=False))
 def test_optimize_in_bfloat16_runs_every_kind(path: Path) -> None:
-    model = trained(path, choose_dialect(path))
+    model = trained_small(path)
+    model.reset_state()
     x = torch.rand(2, *model.network.input_shape.tensor)
     with torch.inference_mode():
         for want, got in zip(
@@ -236,7 +246,7 @@ def test_optimize_in_bfloat16_runs_every_kind(path: Path) -> None:
 
 
 def test_load_optimize_equals_loaded_model(tmp_path: Path) -> None:
-    model = trained("yolov3-tiny", size=64)
+    model = trained(TINY)
     x = torch.rand(1, 3, 64, 64)
     for name in ("x.weights", "x.safetensors"):
         darkparse.save(model, tmp_path / name)

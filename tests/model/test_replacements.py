@@ -14,6 +14,7 @@ from darkparse.model.optimize.replacements import (
     SeparableMaxPool2d,
     replace_modules,
 )
+from tests.model.samples import narrow
 
 
 def replace(module: nn.Module) -> nn.Module:
@@ -59,7 +60,7 @@ def test_contiguous_yolo_head_equals_head(scale_x_y: float, logistic: bool, orde
 
 
 def test_optimize_replaces_modules_of_copy_only() -> None:
-    model = darkparse.load("yolov3-spp", size=64)
+    model = darkparse.load(narrow("yolov3-spp"))
     kinds = {type(module) for module in model.modules()}
     fast_kinds = {type(module) for module in darkparse.optimize(model).modules()}
     assert {nn.MaxPool2d, YoloHead} <= kinds

@@ -134,7 +134,7 @@ SHORTCUTS = {
 """Sections whose first map is added to the last one."""
 
 
-@pytest.mark.parametrize("dialect", ["pjreddie", "alexeyab"])
+@pytest.mark.parametrize("dialect", [pytest.param("pjreddie", marks=pytest.mark.slow), "alexeyab"])
 @pytest.mark.parametrize("factor", [1, 2, 3])
 @pytest.mark.parametrize("filters", [3, 4, 6])
 @pytest.mark.parametrize("sections", SHORTCUTS.values(), ids=SHORTCUTS)

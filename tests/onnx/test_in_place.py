@@ -23,15 +23,11 @@ from tests.export.test_targets import SMALL
 from tests.model.reference.parameters import network_input, write_weights
 from tests.model.test_reference import NUMBERS, REFERENCE
 from tests.onnx.onnx_runtime import Runner
-from tests.onnx.reference_networks import SMALL_REFERENCES, iterate_references
+from tests.onnx.reference_networks import SMALL_REFERENCES, iterate_references, mark_repeated_references
 from tests.onnx.test_onnx import GREEDY
 
 OPENVINO_CLOSE = 1e-5
-MODELS = (
-    "MobileNetV2-YOLO-Fastest-voc",
-    pytest.param("yolo-fastest-1.1", marks=pytest.mark.slow),
-    pytest.param("yolo-fastest-1.1-xl", marks=pytest.mark.slow),
-)
+MODELS = ("MobileNetV2-YOLO-Fastest-voc", "yolo-fastest-1.1", "yolo-fastest-1.1-xl")
 
 
 def assert_equal_in_place(network: darkparse.Network, folder: Path, inputs: list[Any], **options: Any) -> None:
@@ -54,7 +50,7 @@ def make_inputs(network: darkparse.Network, name: str, numbers: Any) -> list[Any
     return [network_input(name, int(numbers["seed"]), size, step).reshape(shape) for step in steps]
 
 
-@pytest.mark.parametrize("name", SMALL_REFERENCES)
+@pytest.mark.parametrize("name", mark_repeated_references(SMALL_REFERENCES))
 def test_in_place_graph_of_a_reference_network_equals_the_copied_graph(name: str, tmp_path: Path) -> None:
     numbers, (dialect, unit) = NUMBERS[name], name.split("/")
     write_weights(tmp_path / "x.weights", unit, numbers["arrays"], numbers["seed"], numbers["header"])
@@ -81,8 +77,14 @@ def small(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("heads", HEAD_FORMS)
-@pytest.mark.parametrize("dynamic_size", [False, True])
+@pytest.mark.parametrize(
+    ("heads", "dynamic_size"),
+    [
+        pytest.param(heads, dynamic, marks=() if not dynamic or heads == "nms" else pytest.mark.slow)
+        for heads in HEAD_FORMS
+        for dynamic in (False, True)
+    ],
+)
 def test_in_place_graph_has_every_head_form(heads: Heads, dynamic_size: bool, small: Path) -> None:
     network = darkparse.compile(GREEDY, dialect="alexeyab")
     x = np.random.default_rng(0).random((2, 3, 32, 32), np.float32)
@@ -112,6 +114,7 @@ def make_sparse(path: Path) -> Path:
 
 
 @needs_shared
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
 def test_in_place_graph_of_a_trained_network_is_small_and_equal(name: str, tmp_path: Path) -> None:
     (tmp_path / "x.weights").write_bytes((SHARED / "models" / f"{name}.weights").read_bytes())
@@ -123,7 +126,11 @@ def test_in_place_graph_of_a_trained_network_is_small_and_equal(name: str, tmp_p
 
 
 @pytest.mark.parametrize(
-    "name", ["alexeyab/yolo_scale", "alexeyab/route_groups", "alexeyab/lstm_bn", "alexeyab/connected_bn"]
+    "name",
+    [
+        *("alexeyab/yolo_scale", "alexeyab/lstm_bn"),
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("alexeyab/route_groups", "alexeyab/connected_bn")),
+    ],
 )
 def test_openvino_reads_an_in_place_graph(name: str, tmp_path: Path) -> None:
     openvino = pytest.importorskip("openvino")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import subprocess
 import sys
+from collections.abc import Iterable
 from contextlib import closing
 from itertools import islice
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from _pytest.mark import ParameterSet
 from PIL import Image as Pillow
 
 import darkparse
@@ -66,6 +68,15 @@ activation=linear
 NETS = ("", "mosaic=1", "mixup=1\nblur=5\ngaussian_noise=9", "letter_box=1\nflip=0\nblur=1", "mosaic=1\nmosaic_bound=1")
 
 
+def mark_ignored(nets: Iterable[str]) -> list[ParameterSet]:
+    """Return options of `[net]` with each dialect; pjreddie's, which has none of them, is slow with any."""
+    return [
+        pytest.param(net, dialect, marks=pytest.mark.slow if net and dialect == "pjreddie" else ())
+        for net in nets
+        for dialect in ("alexeyab", "pjreddie")
+    ]
+
+
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> DataFile:
     """Six pictures with a white square each, its box beside it."""
@@ -93,8 +104,7 @@ def _same(first: data.Batch, second: data.Batch) -> bool:
     return torch.equal(first.images, second.images) and all(torch.equal(*pair) for pair in truths)
 
 
-@pytest.mark.parametrize("net", NETS)
-@pytest.mark.parametrize("dialect", ["alexeyab", "pjreddie"])
+@pytest.mark.parametrize(("net", "dialect"), mark_ignored(NETS))
 def test_batches_from_start_equal_uninterrupted_run(files: DataFile, net: str, dialect: str) -> None:
     network = _detector(net, dialect=dialect)
     whole = list(islice(data.batches(network, files, seed=3), 8))
@@ -109,8 +119,7 @@ def test_batches_from_start_equal_uninterrupted_run(files: DataFile, net: str, d
         assert 0 <= one.images.min() < one.images.max() <= 1
 
 
-@pytest.mark.parametrize("net", ["", "mosaic=1", "letter_box=1"])
-@pytest.mark.parametrize("dialect", ["alexeyab", "pjreddie"])
+@pytest.mark.parametrize(("net", "dialect"), mark_ignored(("", "mosaic=1", "letter_box=1")))
 def test_batch_boxes_lie_on_objects(files: DataFile, net: str, dialect: str) -> None:
     """The square is brighter than all around it, whatever was done to it."""
     plain = DETECTOR.format(net=net, head="").replace("hue=.1\nsaturation=1.5\nexposure=1.5\n", "")

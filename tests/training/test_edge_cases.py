@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 import os
 import signal
@@ -159,6 +160,7 @@ def test_peak_is_the_one_since_the_last_reset(tmp_path: Path, monkeypatch: pytes
     status.write_text("VmPeak:\t 9 kB\nVmHWM:\t 300 kB\nVmRSS:\t 7 kB\n")
     reset.write_text("")
     monkeypatch.setattr(memory, "PEAK", (status, reset))
+    gc.freeze()  # what earlier tests left need not be collected
     memory._reset_peak(torch.device("cpu"))
     assert reset.read_text() == memory.RESET_PEAK
     assert memory._read_peak(torch.device("cpu")) == 300 * 1024

@@ -20,8 +20,18 @@ CHECK = SHARED / "golden-training" / "check.py"
 SCHEDULES: list[dict[str, Any]] = json.loads((TRAINING / "schedules.json").read_text())
 
 
-@pytest.mark.parametrize("channels_last", [False, True])
-@pytest.mark.parametrize("name", NUMBERS)
+CONTIGUOUS = ("alexeyab/yolov4_csp_like", "pjreddie/conv_bn", "pjreddie/region")
+"""Networks of the fast tests in the order of maps that `Trainer` does not use."""
+
+
+@pytest.mark.parametrize(
+    ("name", "channels_last"),
+    [
+        pytest.param(name, is_last, marks=() if is_last or name in CONTIGUOUS else pytest.mark.slow)
+        for name in NUMBERS
+        for is_last in (False, True)
+    ],
+)
 def test_training_step_equals_darknet(name: str, channels_last: bool, tmp_path: Path) -> None:
     errors = dict(differences(name, tmp_path, channels_last=channels_last))
     assert len(errors) > 5

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import torch
@@ -21,7 +22,7 @@ from tests.training.small_network import cfg, draw, trainer
 
 pytest.importorskip("PIL")
 
-NETS = {"sgd": "", "adam": "adam=1", "ema": "ema_alpha=0.9"}
+NETS = {"sgd": "", "adam": "adam=1", "ema": "ema_alpha=0.9", "adam and ema": "adam=1\nema_alpha=0.9"}
 HALF = EMA_LAST_BATCHES + 10
 """Batches after which `ema_alpha` begins, in a training of twice as many."""
 ODD: dict[type, tuple[Any, ...]] = {
@@ -38,12 +39,41 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return draw(tmp_path_factory.mktemp("made"))
 
 
+class Saved(NamedTuple):
+    """A training that was stopped."""
+
+    own: Path
+    state_path: Path
+    state: dict[str, Any]
+
+
+def write_data_file(data: Path, folder: Path) -> Path:
+    """Write a `.data` file whose folder for weights is in `folder`."""
+    path = folder / "own.data"
+    path.write_text(f"{data.read_text().partition('backup')[0]}backup = {folder / 'backup'}\n")
+    return path
+
+
 @pytest.fixture
 def own(data: Path, tmp_path: Path) -> Path:
     """The `.data` file with a folder for weights that is the test's own."""
-    path = tmp_path / "own.data"
-    path.write_text(f"{data.read_text().partition('backup')[0]}backup = {tmp_path / 'backup'}\n")
-    return path
+    return write_data_file(data, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def sgd_files(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of an SGD training of two batches."""
+    folder = tmp_path_factory.mktemp("sgd")
+    list(begin(write_data_file(data, folder), "sgd", batches=2))
+    return folder
+
+
+@pytest.fixture
+def saved(data: Path, sgd_files: Path, tmp_path: Path) -> Saved:
+    """An SGD training of two batches, as `own`, and its state."""
+    shutil.copytree(sgd_files, tmp_path, dirs_exist_ok=True)
+    path = tmp_path / "backup" / "small_last.state"
+    return Saved(write_data_file(data, tmp_path), path, torch.load(path, weights_only=True))
 
 
 def begin(own: Path, net: str, **how: Any) -> Trainer:
@@ -115,12 +145,14 @@ def describe(value: Any) -> str:
     )
 
 
-@pytest.mark.parametrize("net", [pytest.param("sgd", marks=pytest.mark.slow), "adam", "ema"])
+@pytest.mark.parametrize(
+    "net", [*(pytest.param(net, marks=pytest.mark.slow) for net in ("sgd", "adam", "ema")), "adam and ema"]
+)
 def test_state_mutants_are_refused(own: Path, net: str) -> None:
     run = begin(own, net, batches=2)
     list(run)
     state = torch.load(run.checkpoints.state, weights_only=True)
-    assert bool(state["averages"]) == (net == "ema")
+    assert bool(state["averages"]) == ("ema" in net)
     update, schedule = build_optimizer(run.model, state["seen"])
 
     def check(mutant: Any) -> None:
@@ -152,13 +184,10 @@ def test_state_mutants_are_refused(own: Path, net: str) -> None:
     (("optimizer", 0, "momentum_buffer"), torch.ones(1), "optimizer.0.momentum_buffer is a torch.float32 tensor of"),
     (("cfg",), "0" * 64, "the state belongs to a different cfg, dialect or size"),
 ])  # fmt: skip
-def test_state_error_names_field(own: Path, place: tuple[Any, ...], value: Any, message: str) -> None:
-    run = begin(own, "sgd", batches=2)
-    list(run)
-    state = torch.load(run.checkpoints.state, weights_only=True)
-    torch.save(changed(state, place, value), run.checkpoints.state)
+def test_state_error_names_field(saved: Saved, place: tuple[Any, ...], value: Any, message: str) -> None:
+    torch.save(changed(saved.state, place, value), saved.state_path)
     with pytest.raises(darkparse.DarkparseError, match=re.escape(message)):
-        begin(own, "sgd", resume=True)
+        begin(saved.own, "sgd", resume=True)
 
 
 def test_adam_state_with_invalid_moments_is_refused(own: Path) -> None:
@@ -176,13 +205,10 @@ def test_adam_state_with_invalid_moments_is_refused(own: Path) -> None:
                 begin(own, "adam", resume=True)
 
 
-def test_state_without_digest_is_refused(own: Path) -> None:
-    run = begin(own, "sgd", batches=1)
-    list(run)
-    state = torch.load(run.checkpoints.state, weights_only=True)
-    torch.save(changed(state, ("cfg",), None, is_removed=True), run.checkpoints.state)
+def test_state_without_digest_is_refused(saved: Saved) -> None:
+    torch.save(changed(saved.state, ("cfg",), None, is_removed=True), saved.state_path)
     with pytest.raises(darkparse.DarkparseError, match="has no digest of its cfg"):
-        begin(own, "sgd", resume=True)
+        begin(saved.own, "sgd", resume=True)
 
 
 @pytest.mark.parametrize(("old", "new", "is_same"), [
@@ -192,49 +218,43 @@ def test_state_without_digest_is_refused(own: Path) -> None:
     ("anchors=10,10, 16,16", "anchors = 10, 10,16,16", True),
     ("[net]", "# another comment\n[net]", True),
 ])  # fmt: skip
-def test_state_of_other_cfg_with_equal_shapes_is_refused(own: Path, old: str, new: str, is_same: bool) -> None:
-    run = begin(own, "sgd", batches=1)
-    list(run)
-    path = own.parent / "small.cfg"
+def test_state_of_other_cfg_with_equal_shapes_is_refused(saved: Saved, old: str, new: str, is_same: bool) -> None:
+    path = saved.own.parent / "small.cfg"
     text = path.read_text()
     assert old in text
     path.write_text(text.replace(old, new))
     if is_same:
-        assert trainer(own, path, resume=True).schedule.batch == HALF + 2
+        assert trainer(saved.own, path, resume=True).schedule.batch == HALF + 3
     else:
         with pytest.raises(darkparse.DarkparseError, match="the state belongs to a different cfg"):
-            trainer(own, path, resume=True)
+            trainer(saved.own, path, resume=True)
 
 
-def test_state_with_overlapping_tensors_resumes_correctly(own: Path) -> None:
+def test_state_with_overlapping_tensors_resumes_correctly(saved: Saved) -> None:
     """Momentum is updated in place: two that share their memory would be updated twice."""
-    run = begin(own, "sgd", batches=2)
-    list(run)
-    state = torch.load(run.checkpoints.state, weights_only=True)
+    own, path, state = saved
     moments = state["optimizer"]
     for key in (0, 1):
         moments[key]["momentum_buffer"] = torch.zeros(8)
-    torch.save(state, run.checkpoints.state)
+    torch.save(state, path)
     apart = begin(own, "sgd", resume=True, batches=2)
     list(apart)
     zeros = torch.zeros(1).expand(8)
     moments[0]["momentum_buffer"] = moments[1]["momentum_buffer"] = zeros
-    torch.save(state, run.checkpoints.state)
+    torch.save(state, path)
     together = begin(own, "sgd", resume=True, batches=2)
     list(together)
     for one, other in zip(apart.model.parameters(), together.model.parameters(), strict=True):
         assert torch.equal(one, other)
 
 
-def test_state_in_another_memory_format_resumes_in_channels_last(own: Path) -> None:
+def test_state_in_another_memory_format_resumes_in_channels_last(saved: Saved) -> None:
     """States were written with contiguous values before; values and steps are those of a state in channels last."""
-    run = begin(own, "sgd", batches=2)
-    list(run)
-    state = torch.load(run.checkpoints.state, weights_only=True)
+    own, path, state = saved
     losses = [step.loss for step in begin(own, "sgd", resume=True, batches=2)]
     for values in (state["model"], *state["optimizer"].values()):
         values.update({key: value.contiguous() for key, value in values.items()})
-    torch.save(state, run.checkpoints.state)
+    torch.save(state, path)
     resumed = begin(own, "sgd", resume=True, batches=2)
     assert [step.loss for step in resumed] == losses
     maps = [parameter for parameter in resumed.model.parameters() if parameter.dim() == 4]
@@ -247,7 +267,7 @@ def is_channels_last(x: torch.Tensor) -> bool:
     return x.is_contiguous(memory_format=torch.channels_last)
 
 
-@pytest.mark.parametrize("net", NETS)
+@pytest.mark.parametrize("net", [pytest.param("sgd", marks=pytest.mark.slow), "adam", "ema"])
 def test_resumed_run_equals_uninterrupted_run(own: Path, net: str) -> None:
     whole = begin(own, net, batches=5)
     list(whole)
@@ -259,10 +279,8 @@ def test_resumed_run_equals_uninterrupted_run(own: Path, net: str) -> None:
         assert torch.equal(one, other)
 
 
-def test_unreadable_state_is_one_line_error(own: Path) -> None:
-    run = begin(own, "sgd", batches=1)
-    list(run)
-    path = run.checkpoints.state
+def test_unreadable_state_is_one_line_error(saved: Saved) -> None:
+    own, path, _ = saved
     whole = path.read_bytes()
     for odd in (b"", b"x", whole[:-1], whole[: len(whole) // 2], whole[:200] + b"\0" * 50 + whole[250:]):
         path.write_bytes(odd)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,20 @@ def own(data: Path, tmp_path: Path) -> Path:
     text = data.read_text().partition("backup")[0]
     path.write_text(f"{text}backup = {tmp_path / 'backup'}\nsavelast = 2\n")
     return path
+
+
+@pytest.fixture(scope="module")
+def finished(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], darkparse.Darknet]:
+    """Return a function that returns the module after a whole training with options of `[yolo]`."""
+
+    @cache
+    def train(yolo: str) -> darkparse.Darknet:
+        folder = tmp_path_factory.mktemp("finished")
+        one = trainer(data, cfg(folder, yolo=yolo), out=folder / "backup")
+        list(one)
+        return one.model
+
+    return train
 
 
 def same(one: darkparse.Darknet, other: darkparse.Darknet) -> bool:
@@ -336,9 +351,9 @@ def _saved(one: Trainer) -> int:
     return int(torch.load(one.checkpoints.state, weights_only=True)["seen"]) // 4
 
 
-def test_exception_of_caller_saves_last_batch(own: Path, tmp_path: Path) -> None:
-    whole = trainer(own, cfg(tmp_path))
-    list(whole)
+def test_exception_of_caller_saves_last_batch(
+    own: Path, tmp_path: Path, finished: Callable[[str], darkparse.Darknet]
+) -> None:
     one = trainer(own, cfg(tmp_path))
 
     def run() -> None:
@@ -352,17 +367,19 @@ def test_exception_of_caller_saves_last_batch(own: Path, tmp_path: Path) -> None
     assert _saved(one) == 3
     again = trainer(own, cfg(tmp_path), resume=True)
     list(again)
-    assert same(again.model, whole.model)
+    assert same(again.model, finished("iou_loss=ciou"))
 
 
-@pytest.mark.parametrize("yolo", ["iou_loss=ciou", ""])
+@pytest.mark.parametrize("yolo", ["iou_loss=ciou", pytest.param("", marks=pytest.mark.slow)])
 def test_unreadable_image_saves_batch_before(
-    own: Path, tmp_path: Path, yolo: str, monkeypatch: pytest.MonkeyPatch
+    own: Path,
+    tmp_path: Path,
+    yolo: str,
+    monkeypatch: pytest.MonkeyPatch,
+    finished: Callable[[str], darkparse.Darknet],
 ) -> None:
     """It fails in the second mini-batch of a batch, when rolling statistics have moved already."""
     path = cfg(tmp_path, yolo=yolo)
-    whole = trainer(own, path)
-    list(whole)
     one = trainer(own, path)
     load = darkparse.training.data.Loader.__getitem__
 
@@ -376,7 +393,7 @@ def test_unreadable_image_saves_batch_before(
     assert _saved(one) == 3
     again = trainer(own, path, resume=True)
     list(again)
-    assert same(again.model, whole.model)
+    assert same(again.model, finished(yolo))
 
 
 def test_interrupted_update_saves_nothing(own: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

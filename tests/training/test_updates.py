@@ -13,6 +13,7 @@ from torch import Tensor
 import darkparse
 from darkparse.weights.header import Header
 from tests.conftest import DATA, ROOT
+from tests.model.samples import narrow
 
 NET = """[net]
 batch={batch}
@@ -205,7 +206,7 @@ def test_unknown_policy_is_constant_with_warning() -> None:
 
 
 def test_losses_of_truth_with_wrong_type_raise() -> None:
-    model = _built((ROOT / "cfgs" / "yolov3-tiny.cfg").read_text().replace("416", "64"))
+    model = _built(narrow("yolov3-tiny"))
     losses = darkparse.training.losses.Losses(model)
     outputs = model.layer_outputs(torch.rand(2, 3, 64, 64))
     with pytest.raises(ValueError, match=r"list of 2 tensors \(K, 5\)"):

@@ -24,6 +24,12 @@ from darkparse.weights import LazyArray, LoadedArrays, read
 from darkparse.weights.layout import get_tensors
 from tests.conftest import ROOT, needs_shared, original_params, shipped_cfgs
 
+INSTALLED_ENGINES = [
+    # OpenVINO's compiler takes longer than all else.
+    pytest.param(name, marks=pytest.mark.slow if name == "openvino" else ())
+    for name in ENGINES
+    if name == "torch" or find_spec(name)
+]
 SHAPES = ROOT / "cfgs" / "shapes" / "shapes.weights"
 NET = "[net]\nwidth=16\nheight=16\nchannels=3\n"
 
@@ -203,7 +209,7 @@ def test_select_classes_of_a_word_tree_raises(tmp_path: Path) -> None:
         SelectClasses((0,), renormalize=True)(network, make_arrays(network))
 
 
-@pytest.mark.parametrize("engine", [name for name in ENGINES if name == "torch" or find_spec(name)])
+@pytest.mark.parametrize("engine", INSTALLED_ENGINES)
 def test_select_classes_detect_the_same_boxes_on_every_engine(engine: str, tmp_path: Path) -> None:
     network, arrays = darkparse.select_classes("shapes", SHAPES, [3, 0])
     names = read_names(ROOT / "cfgs" / "shapes.names")
@@ -240,7 +246,7 @@ def write_varied_weights(name: str, path: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("engine", [name for name in ENGINES if name == "torch" or find_spec(name)])
+@pytest.mark.parametrize("engine", INSTALLED_ENGINES)
 @pytest.mark.parametrize("name", ["shapes", pytest.param("yolov4-tiny", marks=pytest.mark.slow)])
 def test_select_classes_heads_agree_on_every_engine(name: str, engine: str, tmp_path: Path) -> None:
     weights = SHAPES if name == "shapes" else write_varied_weights(name, tmp_path / "x.weights")

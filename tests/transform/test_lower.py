@@ -50,10 +50,15 @@ def error(actual: np.ndarray[Any, Any], expected: np.ndarray[Any, Any]) -> float
     return float(np.abs(actual - expected).max() / np.sqrt(np.mean(expected.astype(np.float64) ** 2)))
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_lower_every_case_computes_the_reference_outputs(name: str, tmp_path: Path) -> None:
+@pytest.fixture(scope="module", params=NAMES)
+def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Lowered]:
+    """The name of a case, and what it is lowered to."""
+    return request.param, lower_case(request.param, tmp_path_factory.mktemp("case"))
+
+
+def test_lower_every_case_computes_the_reference_outputs(case: tuple[str, Lowered]) -> None:
+    name, (network, model) = case
     arrays, meta = load_case(name)
-    network, model = lower_case(name, tmp_path)
     with torch.inference_mode():
         outputs = [output.numpy() for output in model.layer_outputs(make_input(name, meta))]
     assert len(network.heads) == meta["heads"]
@@ -68,9 +73,8 @@ def test_lower_every_case_computes_the_reference_outputs(name: str, tmp_path: Pa
             assert error(boxes[..., part], expected_boxes[..., part]) < 10 * bound
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_lower_every_case_has_only_names_that_alexeyab_knows(name: str, tmp_path: Path) -> None:
-    network, _ = lower_case(name, tmp_path)
+def test_lower_every_case_has_only_names_that_alexeyab_knows(case: tuple[str, Lowered]) -> None:
+    _, (network, _) = case
     again = darkparse.compile(darkparse.to_cfg(network), dialect="alexeyab")
     assert [node.layer for node in again.nodes] == [node.layer for node in network.nodes]
     assert not [
@@ -299,7 +303,15 @@ def test_read_checkpoint_with_numpy_values_creates_none(tmp_path: Path, monkeypa
     assert len(built) >= 2
 
 
-@pytest.mark.parametrize("engine", [name for name in ENGINES if name != "torch" and find_spec(name)])
+@pytest.mark.parametrize(
+    "engine",
+    [
+        # OpenVINO's compiler takes longer than all else.
+        pytest.param(name, marks=pytest.mark.slow if name == "openvino" else ())
+        for name in ENGINES
+        if name != "torch" and find_spec(name)
+    ],
+)
 @pytest.mark.parametrize(
     "name",
     [

@@ -261,9 +261,8 @@ def test_save_tied_and_viewed_parameters_round_trips(model: darkparse.Darknet, e
     first.weight = second.weight = torch.nn.Parameter(torch.rand(100_000)[:8])
     path = tmp_path / f"x{ending.upper()}"
     assert darkparse.save(model, path) < 100_000
-    assert all(
-        torch.equal(darkparse.load(path).state_dict()[key], tensor) for key, tensor in model.state_dict().items()
-    )
+    loaded = darkparse.load(path).state_dict()
+    assert all(torch.equal(loaded[key], tensor) for key, tensor in model.state_dict().items())
 
 
 @pytest.mark.parametrize("ending", ENDINGS)

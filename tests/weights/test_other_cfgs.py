@@ -123,6 +123,11 @@ def test_diagnose_checkpoint_of_other_classes_names_command() -> None:
 
 
 @pytest.mark.parametrize(
+    "path",
+    [".pt", *(pytest.param(ending, marks=pytest.mark.slow) for ending in (".npz", ".safetensors"))],
+    indirect=True,
+)
+@pytest.mark.parametrize(
     ("cfg", "written", "message"),
     [
         (SMALL, SMALL.replace("filters=21", "filters=255").replace("classes=2", "classes=80"), "classes=80"),

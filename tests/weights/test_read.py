@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -84,19 +85,28 @@ OPENED = {".weights": 1, ".safetensors": 1, ".npz": 1, ".pt": 2}
 ENDINGS = tuple(OPENED)
 
 
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small network with its weights in every kind of file, an image and its layers' outputs."""
-    cfg, file = tiny_weights(tmp_path)
-    monkeypatch.chdir(tmp_path)
+    folder = tmp_path_factory.mktemp("files")
+    cfg, file = tiny_weights(folder)
     model = darkparse.load(cfg, file, dialect="alexeyab")
     for ending in ENDINGS[1:]:
-        darkparse.save(model, f"tiny{ending}")
-    Image.fromarray(picture(0)).save("x.png")
-    prepared = darkparse.Detector(model).prepare("x.png")
+        darkparse.save(model, folder / f"tiny{ending}")
+    Image.fromarray(picture(0)).save(folder / "x.png")
+    prepared = darkparse.Detector(model).prepare(folder / "x.png")
     with torch.no_grad():
         outputs = model.layer_outputs(torch.from_numpy(prepared.values)[None])
-    np.savez("layers.npz", **{str(index): output.numpy() for index, output in enumerate(outputs)})  # type: ignore[arg-type]
+    arrays: dict[str, Any] = {str(index): output.numpy() for index, output in enumerate(outputs)}
+    np.savez(folder / "layers.npz", **arrays)
+    return folder
+
+
+@pytest.fixture
+def folder(files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of `files`, which is the current directory."""
+    shutil.copytree(files, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
