@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from math import pi
 from typing import Any
 
@@ -10,12 +11,14 @@ import torch
 from torch import Tensor
 
 import darkparse
-from darkparse.layers.training import DetectionTraining, YoloTraining
+from darkparse.layers.training import DetectionTraining, RegionTraining, YoloTraining
 from darkparse.training.initialization import build_optimizer
 from darkparse.training.losses import Losses
 from darkparse.training.losses.boxes import ciou, diou, giou, iou
 from darkparse.training.losses.detection import RANDOM_SEEN, DetectionLoss
+from darkparse.training.losses.gaussian import GaussianYoloLoss
 from darkparse.training.losses.predictors import Predictors, sum_components
+from darkparse.training.losses.region import PRIOR_SEEN, AlexeyRegionLoss, RegionLoss
 from darkparse.training.losses.targets import assignment_rounds, gather_targets
 from darkparse.training.losses.yolo import AlexeyYoloLoss, YoloLoss
 
@@ -222,3 +225,66 @@ def test_averages_are_of_convolutions_alone() -> None:
     names = {name for name, parameter in model.named_parameters() if parameter in optimizer.averages}
     assert names == {"layers.0.conv.weight", "layers.0.conv.bias"}
     assert len(optimizer.averages) == 2
+
+
+def _near(cls: Any, score: float = 0.5, **options: Any) -> Tensor:
+    """Return the delta of a predictor that overlaps a box by exactly one half; another one is assigned the box."""
+    settings = YoloTraining(iou_normalizer=1.0, **options)
+    extra = {"shift": 0.0} if cls is GaussianYoloLoss else {}
+    anchors = ((4.0, 4.0), (2.0, 4.0))
+    loss = cls(options=settings, classes=1, anchors=anchors, mask=(0, 1), strides=(8, 8), map=None, **extra)
+    box = [0.5, 1, 0.5, 1, 0, 1, 0, 1] if cls is GaussianYoloLoss else [0.5, 0.5, 0, 0]
+    output = torch.tensor([*box, 0.75, score] * 2).reshape(1, -1, 1, 1)
+    delta: Tensor = loss(output, [torch.tensor([[0.5, 0.5, 0.5, 0.5, 0.0]])], 10**6).delta
+    return delta.reshape(2, -1)[1]
+
+
+@pytest.mark.parametrize(("cls", "options", "at", "above"), [
+    (GaussianYoloLoss, {"objectness_smooth": True}, -0.75, 0.25 - 0.75),
+    (AlexeyYoloLoss, {"objectness_smooth": True}, -0.75, 0.5 - 0.75),
+    (AlexeyYoloLoss, {"obj_normalizer": 2.0}, -1.5, 0.0), (YoloLoss, {}, -0.75, 0.0),
+])  # fmt: skip
+def test_overlap_at_the_threshold_is_not_near(cls: Any, options: dict[str, Any], at: float, above: float) -> None:
+    objectness = [float(_near(cls, ignore_thresh=threshold, **options)[-2]) for threshold in (0.5, 0.49)]
+    assert objectness == pytest.approx([at, above], abs=1e-6)
+
+
+@pytest.mark.parametrize(("score", "expected"), [(0.25, -0.75), (0.26, 0.0)])
+def test_overlap_counts_where_a_class_has_more_than_a_quarter(score: float, expected: float) -> None:
+    """yolo_layer.c compare_yolo_class."""
+    assert float(_near(AlexeyYoloLoss, score, ignore_thresh=0.4)[-2]) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("cls", "option"),
+    [(YoloLoss, "truth_thresh"), (AlexeyYoloLoss, "truth_thresh"), (AlexeyYoloLoss, "iou_thresh")],
+)
+def test_predictor_above_the_threshold_is_assigned_the_box_too(cls: Any, option: str) -> None:
+    at, above = (_near(cls, **{option: threshold}) for threshold in (0.5, 0.49))
+    assert at[:4].eq(0).all()
+    assert float(at[-2]) == pytest.approx(-0.75)
+    assert float(above[2]) == pytest.approx((2 - 0.25) * math.log(2), rel=1e-5)
+    assert float(above[-2]) == pytest.approx(0.25)
+
+
+@pytest.mark.parametrize("cls", [RegionLoss, AlexeyRegionLoss])
+def test_region_ignores_predictors_above_its_threshold(cls: Any) -> None:
+    """One cell with an anchor of the box and one of half its width."""
+    found = []
+    for threshold in (0.5, 0.49):
+        options = RegionTraining(thresh=threshold, bias_match=True)
+        loss = cls(options, 1, ((0.5, 0.5), (0.25, 0.5)), softmax=True, tree=None, map=None)
+        values = torch.tensor([0.5, 0.5, 0, 0, 0.75, 1.0] * 2)
+        if cls is AlexeyRegionLoss:
+            values[[0, 1, 6, 7]] = 0.0  # it applies the logistic function to x and y itself
+        output = values.reshape(1, 12, 1, 1) if cls is RegionLoss else values.reshape(1, 1, 1, 12)
+        found.append(float(loss(output, [torch.tensor([[0.5, 0.5, 0.5, 0.5, 0.0]])], 20_000).delta.reshape(2, 6)[1, 4]))
+    assert found == pytest.approx([-0.75 * 0.75 * 0.25, 0])
+
+
+@pytest.mark.parametrize(("seen", "is_pulled"), [(PRIOR_SEEN - 1, True), (PRIOR_SEEN, False)])
+def test_region_pulls_predictors_to_their_anchors_at_first(seen: int, is_pulled: bool) -> None:
+    loss = RegionLoss(RegionTraining(), 1, ((0.5, 0.5),), softmax=True, tree=None, map=None)
+    output = torch.tensor([0.25, 0.5, 0.5, 0, 0.5, 1.0]).reshape(1, 6, 1, 1)
+    delta = loss(output, [torch.zeros(0, 5)], seen).delta.flatten()[:4].tolist()
+    assert delta == pytest.approx([0.01 * 0.25 * 0.25 * 0.75, 0, -0.01 * 0.5, 0] if is_pulled else [0] * 4)

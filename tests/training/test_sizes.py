@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from darkparse.datasets.dataset import DatasetImage
+from darkparse.detect.images import Pixels
 from darkparse.detect.preprocess import Floats
 from darkparse.layers import DIALECTS
 from darkparse.layers.augmentation import Augmentation, HeadAugmentation
@@ -245,3 +247,21 @@ def test_square_image_fills_the_width_of_a_wide_input() -> None:
     place = sample_place(create_generator(0), (100, 100), (64, 128), 0)
     assert (place.width, place.height, place.left) == (128, 128, 0)
     assert -64 <= place.top <= 0
+
+
+@pytest.mark.parametrize(("dialect", "option"), [("alexeyab", "mosaic"), ("alexeyab", "mixup"), ("pjreddie", "mixup")])
+def test_joined_sample_has_the_path_of_its_first_image(dialect: str, option: str, tmp_path: Path) -> None:
+    dataset, images = _detection(tmp_path, Augmentation(**{option: True}), dialect)
+    drawn: list[str] = []
+
+    def draw(random: np.random.Generator) -> tuple[DatasetImage, Pixels]:
+        drawn.append(f"{len(drawn)}.png")
+        return images.image._replace(path=drawn[-1]), images.pixels
+
+    images.draw = draw  # type: ignore[method-assign]
+    joined = 0
+    for number in range(8):
+        first = len(drawn)
+        assert dataset.sample(create_generator(number), (8, 16)).path == drawn[first]
+        joined += len(drawn) - first > 1
+    assert joined > 1
