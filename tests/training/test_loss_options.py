@@ -265,6 +265,27 @@ def test_predictor_above_the_threshold_is_assigned_the_box_too(cls: Any, option:
     assert float(at[-2]) == pytest.approx(-0.75)
     assert float(above[2]) == pytest.approx((2 - 0.25) * math.log(2), rel=1e-5)
     assert float(above[-2]) == pytest.approx(0.25)
+    assert [float(delta[-1]) for delta in (at, above)] == [0, 0.5]
+
+
+def test_confident_predictor_with_smooth_objectness_is_trained_to_the_squared_overlap() -> None:
+    delta = _near(AlexeyYoloLoss, truth_thresh=0.49, objectness_smooth=True, obj_normalizer=3.0)
+    assert float(delta[-2]) == pytest.approx(3 * (0.25 - 0.75))
+    assert float(delta[-1]) == pytest.approx(0.25 - 0.5)
+
+
+@pytest.mark.parametrize(("option", "value", "factor"), [
+    ("delta_normalizer", 3.0, 3.0), ("counters_per_class", (4,), 1.0), ("label_smooth_eps", 0.5, None),
+])  # fmt: skip
+def test_options_of_yolo_scale_the_deltas_of_a_confident_predictor(
+    option: str, value: Any, factor: float | None
+) -> None:
+    plain, scaled = (_near(AlexeyYoloLoss, truth_thresh=0.49, **options) for options in ({}, {option: value}))
+    if factor is None:
+        assert float(scaled[-1]) == pytest.approx(0.5 + 0.25 - 0.5)
+        torch.testing.assert_close(scaled[:-1], plain[:-1])
+    else:
+        torch.testing.assert_close(scaled, plain * factor)
 
 
 @pytest.mark.parametrize("cls", [RegionLoss, AlexeyRegionLoss])
