@@ -176,12 +176,10 @@ def test_journal_on_full_disk_names_its_file(tmp_path: Path) -> None:
     def refuse(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    with Journal(tmp_path, RUN) as journal:
-        file = journal._file
+    with Journal(tmp_path, RUN) as journal, journal._file:  # which this closes, also if the test fails
         journal._file = SimpleNamespace(writelines=refuse, close=refuse)  # type: ignore[assignment]
         with pytest.raises(OSError, match="No space left on device") as caught:
             journal.add(ONE)
-    file.close()
     assert caught.value.filename == str(tmp_path / "detections.jsonl")
 
 
