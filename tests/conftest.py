@@ -7,7 +7,7 @@ import math
 import os
 import re
 import subprocess
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from pathlib import Path
 
 import hypothesis
@@ -103,11 +103,23 @@ def pytest_collection() -> Generator[None, object, object]:
         gc.enable()
 
 
+def _is_slow(marks: Iterable[pytest.Mark | pytest.MarkDecorator]) -> bool:
+    return any(mark.name in ("slow", "long") for mark in marks)
+
+
 def pytest_pycollect_makeitem(collector: pytest.Collector, name: str, obj: object) -> list[pytest.Item] | None:
     """Omit slow functions from a run of `-m fast`, which would make an item for each of their parameters."""
     if not name.startswith("test") or collector.config.option.markexpr != "fast":
         return None
-    return [] if any(mark.name in ("slow", "long") for mark in getattr(obj, "pytestmark", ())) else None
+    return [] if _is_slow(getattr(obj, "pytestmark", ())) else None
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Omit slow parameters from a run of `-m fast`: they are as many as its tests, and an item each takes long."""
+    if metafunc.config.option.markexpr == "fast":
+        fast = [call for call in metafunc._calls if not _is_slow(call.marks)]
+        metafunc._calls[:] = fast or metafunc._calls[:1]  # without any, pytest would run the function without arguments
 
 
 @pytest.hookimpl(wrapper=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from darkparse._utils.notebook import NotebookRepr
 from darkparse.layers import Dialect, Layer, LayerContext, Layout, ModuleSpec, Shape, TensorSpec
@@ -30,7 +31,7 @@ class Cost:
         return Cost(self.params + other.params, self.macs + other.macs, self.activations + other.activations)
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@dataclass(frozen=True, repr=False)
 class Node(NotebookRepr):
     """Layer of a network with its inputs and shapes.
 
@@ -70,7 +71,7 @@ class Node(NotebookRepr):
         """Section name without aliases."""
         return self.layer.kind
 
-    @property
+    @cached_property
     def context(self) -> LayerContext:
         return LayerContext(
             tuple(shape.as_read for shape in self.in_shapes), self.out_shape, self.dialect, self.read_whole
@@ -81,7 +82,7 @@ class Node(NotebookRepr):
         """Shape of the main input (for a gate, the second one); None without inputs."""
         return self.in_shapes[self.layer.main_input] if self.in_shapes else None
 
-    @property
+    @cached_property
     def tensors(self) -> tuple[TensorSpec, ...]:
         """Arrays of the layer, in the order of the `.weights` file."""
         return self.layer.tensors(self.context)
@@ -110,7 +111,7 @@ class Node(NotebookRepr):
             return self.layer.num_elements(self.context)
         return sum(tensor.size for tensor in self.tensors)
 
-    @property
+    @cached_property
     def params(self) -> int:
         """Number of parameters."""
         return sum(t.size for t in self.tensors if t.learnable)
@@ -120,12 +121,12 @@ class Node(NotebookRepr):
         """Number of floats of the layer in the `.weights` file."""
         return 0 if self.layer.dontload else sum(t.stored_size for t in self.tensors)
 
-    @property
+    @cached_property
     def weights(self) -> int:
         """Number of multiplying weights: parameters without biases, batch norm, factors of additions and constants."""
         return sum(t.size for t in self.tensors if t.role == "weight")
 
-    @property
+    @cached_property
     def macs(self) -> int:
         """Number of multiply-adds per image."""
         return self.layer.macs(self.context)

@@ -43,6 +43,7 @@ def text_width(text: str, size: float, *, bold: bool = False) -> float:
     return sum([widths.get(character, 1000) for character in text]) * size / 1000
 
 
+@lru_cache(maxsize=10_000)
 def wrap(text: str, width: float, size: float, *, bold: bool = False) -> tuple[str, ...]:
     """Wrap text at spaces to lines of at most `width` points, keeping parentheses together if they fit on a line.
 
