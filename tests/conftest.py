@@ -199,6 +199,15 @@ def _no_sync() -> Generator[None, None, None]:
 
 
 @pytest.fixture(autouse=True, scope="session")
+def _no_links_to_temporary_directories() -> Generator[None, None, None]:
+    """Do not link to each test's latest `tmp_path`, which takes longer than making it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("_pytest.tmpdir._force_symlink", lambda *_: None, raising=False)
+        patch.setattr("_pytest.pathlib._force_symlink", lambda *_: None, raising=False)
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
 def single_thread_limit() -> Generator[float, None, None]:
     """Run each graph on one core, because test processes share the cores, and idle threads of a graph keep one busy.
 

@@ -324,12 +324,36 @@ def test_detect_image_scaled_to_nothing_is_empty(tmp_path: Path) -> None:
     assert (detector.prepare(thin).values == 0.5).all()
 
 
+MANY_CLASSES = """
+[net]
+width=32
+height=32
+channels=3
+[convolutional]
+filters=8
+size=3
+stride=4
+pad=1
+activation=leaky
+[convolutional]
+filters=255
+size=1
+activation=linear
+[yolo]
+mask=0,1,2
+anchors=6,6, 12,12, 24,20
+classes=80
+num=3
+"""
+
+
 def test_detect_with_untrained_network_warns(tmp_path: Path) -> None:
-    cfg, weights = darkparse.compile("yolov3-tiny", size=96), tmp_path / "fresh.weights"
+    cfg, weights = tmp_path / "fresh.cfg", tmp_path / "fresh.weights"
+    cfg.write_text(MANY_CLASSES, "utf-8")
     torch.manual_seed(0)
-    darkparse.save_weights(darkparse.build(cfg, initialize=True), weights)
+    darkparse.save_weights(darkparse.build(darkparse.compile(cfg), initialize=True), weights)
     with pytest.warns(darkparse.DarkparseWarning, match="this image: .* is the network trained"):
-        found = Detector.load("yolov3-tiny", weights, size=128).detect(picture(0), threshold=0.2)
+        found = Detector.load(cfg, weights).detect(picture(0), threshold=0.2)
     (remark,) = found.warnings
     assert remark.endswith(" boxes above the threshold; is the network trained?")
     assert int(remark.split()[0].replace(",", "")) >= len(found) > 5000

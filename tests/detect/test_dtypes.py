@@ -94,7 +94,9 @@ def test_shapes_in_bfloat16_finds_boxes_of_float32() -> None:
 
 
 @needs_openvino
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(
+    "dtype", [pytest.param(dtype, marks=[pytest.mark.slow] * (dtype == "float16")) for dtype in DTYPES]
+)
 def test_openvino_computes_in_dtype_or_refuses_it(dtype: str) -> None:
     import openvino
 

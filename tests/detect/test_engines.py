@@ -96,8 +96,15 @@ def test_engine_boxes_equal_torch(engine: str, dialect: str, tmp_path: Path) -> 
 
 
 @each
-@pytest.mark.parametrize("dialect", ["pjreddie", "alexeyab"])
-@pytest.mark.parametrize("hierarchy", [0.2, 0.5])
+@pytest.mark.parametrize(
+    ("dialect", "hierarchy"),
+    [
+        ("pjreddie", 0.2),
+        ("alexeyab", 0.5),
+        pytest.param("pjreddie", 0.5, marks=pytest.mark.slow),
+        pytest.param("alexeyab", 0.2, marks=pytest.mark.slow),
+    ],
+)
 def test_engine_hierarchy_threshold_equals_torch(engine: str, dialect: str, hierarchy: float, tmp_path: Path) -> None:
     """It is part of the graph, which is made anew for another one."""
     text = (DATA / "kinds" / "region_tree.cfg").read_text("utf-8")

@@ -75,6 +75,7 @@ def shades(frames: list[Frame]) -> list[float]:
     return [float(frame.pixels.mean()) for frame in frames]
 
 
+@pytest.mark.slow
 def test_live_slow_reader_gets_newest_frame(served: str) -> None:
     seen: list[Frame] = []
     for frame in Live(served, lambda _: None):

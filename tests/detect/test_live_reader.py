@@ -220,6 +220,31 @@ def test_frames_have_numbers_and_times_of_arrival(pyav: FakePyAV) -> None:
     assert live.source == "tcp://camera"
 
 
+def test_slow_reader_gets_newest_frame(pyav: FakePyAV) -> None:
+    """Three frames arrive while the reader is busy with the first."""
+    is_busy, have_arrived, is_done = (threading.Event() for _ in range(3))
+
+    def iter_packets() -> Iterator[Any]:
+        yield ["a"]
+        assert is_busy.wait(10)
+        yield from (["b"], ["c"], ["d"])
+        have_arrived.set()
+        assert is_done.wait(10)
+
+    pyav.contents = [iter_packets()]
+    live = Live("tcp://camera", lambda _: None)
+    frames = []
+    for frame in live:
+        frames.append((frame.number, frame.pixels))
+        if len(frames) == 1:
+            is_busy.set()
+            assert have_arrived.wait(10)
+        else:
+            live.stop()
+            is_done.set()
+    assert frames == [(0, ("rgb24", "a")), (3, ("rgb24", "d"))]
+
+
 @pytest.fixture
 def video(tmp_path: Path) -> str:
     (tmp_path / "a.mp4").touch()

@@ -10,17 +10,22 @@ import darkparse
 from darkparse.detect.engines.engine import ENGINES
 from tests.detect.reference import IMAGES, Run, disagreements, needs_detections, runs, weights_of
 
-QUICK = ("yolo-fastest-1.1.alexeyab.stretch person.png", "MobileNetV2-YOLO-Fastest-voc.pjreddie.letterbox horses.png")
+FAST = {
+    "torch": "yolo-fastest-1.1.alexeyab.stretch person.png",
+    "onnxruntime": "MobileNetV2-YOLO-Fastest-voc.pjreddie.letterbox horses.png",
+    "openvino": "yolo-fastest-1.1.alexeyab.stretch person.png",
+}
+"""The run of each engine that is in fast tests."""
 
 
-def _marked(run: Run) -> object:
-    return pytest.param(run, id=run.label, marks=() if run.label in QUICK else pytest.mark.slow)
+def _marked(engine: str, run: Run) -> object:
+    marks = () if FAST[engine] == run.label else pytest.mark.slow
+    return pytest.param(engine, run, id=f"{engine}-{run.label}", marks=marks)
 
 
 @needs_detections
-@pytest.mark.parametrize("run", [_marked(run) for run in runs()])
-@pytest.mark.parametrize("engine", ENGINES)
-def test_detector_finds_what_darknet_finds(run: Run, engine: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("engine", "run"), [_marked(engine, run) for engine in ENGINES for run in runs()])
+def test_detector_finds_what_darknet_finds(engine: str, run: Run, tmp_path: Path) -> None:
     pytest.importorskip(engine)
     weights = weights_of(run, tmp_path)
     detector = darkparse.Detector.load(run.cfg, weights, dialect=run.dialect, resize=run.resize, engine=engine)

@@ -19,6 +19,7 @@ from tests.values.test_constants import PACKAGES
 EQUIVALENTS = tomllib.loads((Path(__file__).parent / "equivalents.toml").read_text("utf-8"))["fault"]
 
 
+@pytest.mark.slow
 def test_equivalent_faults_exist() -> None:
     paths = {fault["path"] for fault in EQUIVALENTS}
     keys = {fault.key for path in paths for fault in find_faults(ROOT / path)}

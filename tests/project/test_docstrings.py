@@ -47,6 +47,7 @@ def find_wrong_starts(nodes: Iterable[ast.AST]) -> list[str]:
     return wrong
 
 
+@pytest.mark.slow
 def test_function_docstrings_start_with_a_verb() -> None:
     wrong = [f"{get_relative_path(path)}, {start}" for path in FILES for start in find_wrong_starts(list_nodes(path))]
     assert not wrong, "\n".join(wrong)

@@ -44,6 +44,7 @@ def find_phrases(text: str) -> list[str]:
     return [match[0] for match in FORBIDDEN.finditer(" ".join(text.split()))]
 
 
+@pytest.mark.slow
 def test_docstrings_and_messages_contain_no_forbidden_phrase() -> None:
     phrases = [
         f"{get_relative_path(path)}:{line}: {phrase}"

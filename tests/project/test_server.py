@@ -184,7 +184,7 @@ def test_server_that_is_full_answers_503(server: tuple[str, Any], monkeypatch: p
 
 def test_server_with_slow_body_ends_request(server: tuple[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     url, module = server
-    monkeypatch.setattr(module, "BODY_SECONDS", 0.3)
+    monkeypatch.setattr(module, "BODY_SECONDS", 0.1)
     host, port = url.removeprefix("http://").split(":")
     for kind in ("image/png", FORM):
         with socket.create_connection((host, int(port)), timeout=30) as client:
@@ -196,7 +196,7 @@ def test_server_with_slow_body_ends_request(server: tuple[str, Any], monkeypatch
                 answer += piece
             assert time.monotonic() - start < 10
         assert answer.startswith(b"HTTP/1.1 408 ")
-        assert b'{"error":"the body took longer than 0.3 s to arrive"}' in answer
+        assert b'{"error":"the body took longer than 0.1 s to arrive"}' in answer
     with socket.create_connection((host, int(port)), timeout=30) as client:  # and one that goes away
         client.sendall(b"POST /detect HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nx")
     while ask(f"{url}/health")[1]["busy"]:
@@ -211,21 +211,21 @@ def test_server_reduces_and_reports_only_jpeg_above_limit(
     url, module = server
     exif = Image.Exif()
     exif[0x0112] = orientation
-    image = Image.fromarray(picture(0, 100, 150)).resize((1500, 1000))
+    image = Image.fromarray(picture(0, 100, 150)).resize((750, 500))
     data = encode(image, "jpeg", exif=exif, quality=95)
     status, whole = ask(f"{url}/detect", data)
     assert (status, "reduced" in whole) == (200, False)
-    monkeypatch.setattr(module, "MAX_PIXELS", 400_000)
+    monkeypatch.setattr(module, "MAX_PIXELS", 100_000)
     status, answer = ask(f"{url}/detect", data)
     assert status == 200
-    assert answer["reduced"] == {"scale": 2, "width": 750, "height": 500}
+    assert answer["reduced"] == {"scale": 2, "width": 375, "height": 250}
     assert (answer["width"], answer["height"]) == (whole["width"], whole["height"])
     assert len(answer["detections"]) > 0
     most = max(box for one in answer["detections"] for box in one["xyxy"])
-    assert most > 750  # in pixels of the original
-    monkeypatch.setattr(module, "MAX_PIXELS", 20_000)
+    assert most > 375  # in pixels of the original
+    monkeypatch.setattr(module, "MAX_PIXELS", 5_000)
     assert ask(f"{url}/detect", data)[0] == 413  # 1/8 is not enough
-    monkeypatch.setattr(module, "MAX_PIXELS", 400_000)
+    monkeypatch.setattr(module, "MAX_PIXELS", 100_000)
     for other in (encode(image, "jpeg", progressive=True), encode(image, "png"), encode(image, "webp")):
         assert ask(f"{url}/detect", other)[0] == 413
 

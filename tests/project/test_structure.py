@@ -6,6 +6,8 @@ import ast
 import re
 from pathlib import Path
 
+import pytest
+
 from darkparse.layers import DIALECTS, REGISTRY
 from tests.project.source_files import FILES, get_relative_path, list_nodes
 
@@ -15,6 +17,7 @@ def _find_nested_conditionals(path: Path) -> set[int]:
     return {node.lineno for one in outer for node in ast.walk(one) if isinstance(node, ast.IfExp) and node is not one}
 
 
+@pytest.mark.slow
 def test_files_have_no_nested_conditional_expression() -> None:
     files = [path for path in FILES if path.parts[-2] not in ("views", "layers")]
     assert {get_relative_path(path): lines for path in files if (lines := _find_nested_conditionals(path))} == {}
@@ -35,6 +38,7 @@ def _find_imports(path: Path) -> set[str]:
     return {node.module or "" for node in imports} | {f"{n.module}.{a.name}" for n in imports for a in n.names}
 
 
+@pytest.mark.slow
 def test_modules_outside_layers_import_no_kind() -> None:
     names = {get_relative_path(path): path for path in FILES}
     outside = {name for name in names if not name.startswith("layers/")} - CONVOLUTIONS
@@ -65,6 +69,7 @@ def _find_compared_names(nodes: tuple[ast.AST, ...]) -> list[str]:
     return [text for text in comparisons if re.search(r"dialect\.name (==|!=|in|not in) ['\"(\[{]", text)]
 
 
+@pytest.mark.slow
 def test_modules_name_no_fork() -> None:
     files = [path for path in FILES if get_relative_path(path) not in ("layers/dialect.py", "layers/__init__.py")]
     found = {path: [*_names_of_forks(list_nodes(path)), *_find_compared_names(list_nodes(path))] for path in files}

@@ -27,7 +27,7 @@ from tests.views.svg import texts
 pytest.importorskip("resvg_py", reason="needs resvg-py: pip install 'darkparse[pdf]'")
 Image = pytest.importorskip("PIL.Image", reason="needs Pillow: pip install 'darkparse[detect]'")
 
-DPIS = (72, 96, *(pytest.param(dpi, marks=pytest.mark.slow) for dpi in (150, 192)))
+DPIS = (96, *(pytest.param(dpi, marks=pytest.mark.slow) for dpi in (72, 150, 192)))
 EDGE = 16
 """Length of the lines in pixels."""
 RENDER = """

@@ -27,7 +27,7 @@ from tests.views.svg import texts
 
 @pytest.fixture
 def diagram() -> Diagram:
-    return darkparse.draw(darkparse.compile("yolov3-tiny"))
+    return darkparse.draw(darkparse.compile("yolov3-tiny"), dpi=48)
 
 
 @pytest.mark.parametrize(("form", "package"), [("png", "resvg-py"), ("pdf", "typst")])
@@ -144,7 +144,7 @@ def test_draw_dpi_scales_png() -> None:
     def width(dpi: float) -> int:
         return int.from_bytes(darkparse.draw(network, dpi=dpi).data("png")[16:20], "big")
 
-    assert width(96) == pytest.approx(2 * width(48), rel=0.01)
+    assert width(72) == pytest.approx(2 * width(36), rel=0.01)
 
 
 def test_draw_too_large_png_raises() -> None:
