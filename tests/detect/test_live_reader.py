@@ -233,7 +233,7 @@ def test_slow_reader_gets_newest_frame(pyav: FakePyAV) -> None:
 
     pyav.contents = [iter_packets()]
     live = Live("tcp://camera", lambda _: None)
-    frames = []
+    frames: list[tuple[int, object]] = []
     for frame in live:
         frames.append((frame.number, frame.pixels))
         if len(frames) == 1:
