@@ -309,3 +309,27 @@ def test_region_pulls_predictors_to_their_anchors_at_first(seen: int, is_pulled:
     output = torch.tensor([0.25, 0.5, 0.5, 0, 0.5, 1.0]).reshape(1, 6, 1, 1)
     delta = loss(output, [torch.zeros(0, 5)], seen).delta.flatten()[:4].tolist()
     assert delta == pytest.approx([0.01 * 0.25 * 0.25 * 0.75, 0, -0.01 * 0.5, 0] if is_pulled else [0] * 4)
+
+
+def test_threshold_below_zero_assigns_the_first_class_without_any_box() -> None:
+    """Darknet reads the truth of an image without boxes as zeros."""
+    options = YoloTraining(truth_thresh=-1.0)
+    loss = YoloLoss(options=options, classes=1, anchors=((4.0, 4.0),), mask=(0,), strides=(8, 8), map=None)
+    output = torch.tensor([0.5, 0.5, 0, 0, 0.75, 0.25]).reshape(1, 6, 1, 1)
+    assert loss(output, [torch.zeros(0, 5)], 10**6).delta.flatten()[4:].tolist() == [0.25, 0.75]
+
+
+@pytest.mark.parametrize(("number", "factor"), [(0, 4.0), (1, 1.0)])
+@pytest.mark.parametrize("iou_loss", ["mse", "ciou"])
+def test_rare_classes_weigh_more_by_their_counts(number: int, factor: float, iou_loss: str) -> None:
+    """`counters_per_class`: the largest count divided by that of the class weights box, objectness and the class."""
+    deltas = []
+    for counters in ((), (2, 8)):
+        options = YoloTraining(counters_per_class=counters, iou_normalizer=1.0, iou_loss=iou_loss)
+        loss = AlexeyYoloLoss(options=options, classes=2, anchors=((4.0, 4.0),), mask=(0,), strides=(8, 8), map=None)
+        output = torch.tensor([0.5, 0.25, 0.5, 0, 0.75, 0.25, 0.375]).reshape(1, 7, 1, 1)
+        deltas.append(loss(output, [torch.tensor([[0.5, 0.5, 0.5, 0.5, number]])], 10**6).delta.flatten())
+    plain, weighted = deltas
+    expected = plain * factor
+    expected[6 - number] = plain[6 - number]  # the other class
+    torch.testing.assert_close(weighted, expected)
