@@ -40,8 +40,15 @@ def images(tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("pictures", [True, False], ids=["beside the drawings", "without drawings"])
-@pytest.mark.parametrize(("form", "within"), [("yolo", 1e-4), ("voc", 1.01 / 48)])
+@pytest.mark.parametrize(
+    ("form", "within", "pictures"),
+    [
+        pytest.param("yolo", 1e-4, True, id="yolo beside the drawings"),
+        pytest.param("voc", 1.01 / 48, False, id="voc without drawings"),
+        pytest.param("yolo", 1e-4, False, id="yolo without drawings", marks=pytest.mark.slow),
+        pytest.param("voc", 1.01 / 48, True, id="voc beside the drawings", marks=pytest.mark.slow),
+    ],
+)
 def test_saved_labels_are_read_back_as_annotations(
     model: tuple[str, str], images: Path, tmp_path: Path, form: str, within: float, pictures: bool
 ) -> None:

@@ -55,9 +55,12 @@ def test_snapshot_twice_gives_equal_lines(before: dict[tuple[str, str], str], tm
     ("old", "new", "aspects"),
     [
         ("leaky", "relu", {"yaml", "cfg", "output", "source", "source-flat", "onnx", "text", "text-flat"}),
-        ("output=3", "output=4", {"state-dict", "yaml", "table", "svg", "output", "source", "onnx"}),
+        pytest.param(
+            *("output=3", "output=4", {"state-dict", "yaml", "table", "svg", "output", "source", "onnx"}),
+            marks=pytest.mark.slow,
+        ),
         ("pad=1", "pat=1", {"diagnostics"}),
-        ("pad=1", "pad=1 # a comment", {"cfg"}),
+        pytest.param("pad=1", "pad=1 # a comment", {"cfg"}, marks=pytest.mark.slow),
     ],
 )
 def test_snapshot_of_changed_cfg_differs_in_expected_aspects(

@@ -135,8 +135,8 @@ def test_no_type_of_an_overview_is_smaller_than_its_font(path: Path) -> None:
         ("yolov4-tiny", 6.5, 241, None),
         ("yolov4", 8, 505, 650),
         ("yolov7", 8, 505, 650),
-        ("yolov4-p6", 8, 505, 650),
-        ("cspx-p7-mish", 8, 505, 650),
+        pytest.param("yolov4-p6", 8, 505, 650, marks=pytest.mark.slow),
+        pytest.param("cspx-p7-mish", 8, 505, 650, marks=pytest.mark.slow),
     ],
 )
 def test_overview_fits_column_or_page(name: str, points: float, width: float, height: float | None) -> None:

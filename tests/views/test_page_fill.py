@@ -21,7 +21,12 @@ def measure_fill(cfg: str, detail: Detail) -> float:
 @needs_shared
 @pytest.mark.parametrize(
     ("name", "layers", "stages"),
-    [("yolov3", 0.49, 0.5), ("yolov4", 0.51, 0.44), ("yolov7", 0.61, 0.44), ("yolov4-p6", 0.55, 0.44)],
+    [
+        ("yolov3", 0.49, 0.5),
+        ("yolov7", 0.61, 0.44),
+        pytest.param("yolov4", 0.51, 0.44, marks=pytest.mark.slow),
+        pytest.param("yolov4-p6", 0.55, 0.44, marks=pytest.mark.slow),
+    ],
 )
 def test_boxes_fill_the_page(name: str, layers: float, stages: float) -> None:
     cfg = str(next(path for path in (*shipped_cfgs(), *original_cfgs()) if path.stem == name))
