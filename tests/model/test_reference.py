@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from _pytest.mark import ParameterSet
 
 import darkparse
 from tests.conftest import DATA, ROOT, SHARED, needs_shared
 from tests.model.reference.parameters import network_input, sampled, write_weights
+from tests.model.samples import mark_repeated
 
 REFERENCE = DATA / "reference"
 NUMBERS: dict[str, dict[str, Any]] = json.loads((REFERENCE / "numbers.json").read_text())
@@ -26,7 +28,17 @@ SKIPPED = ("cost", "contrastive")
 """Losses: what they leave in their buffer at inference is no result."""
 
 
-@pytest.mark.parametrize("name", NUMBERS)
+def _mark_twins() -> list[ParameterSet]:
+    """Return the names as parameters; slow are pjreddie's with a twin of AlexeyAB, but for one of each kind."""
+    twins = [
+        name for name in NUMBERS if name.startswith("pjreddie/") and name.replace("pjreddie", "alexeyab") in NUMBERS
+    ]
+    paths = [REFERENCE / "units" / f"{name.partition('/')[2]}.cfg" for name in twins]
+    marks = {name: param.marks for name, param in zip(twins, mark_repeated(paths, by_option=False), strict=True)}
+    return [pytest.param(name, marks=marks.get(name, ())) for name in NUMBERS]
+
+
+@pytest.mark.parametrize("name", _mark_twins())
 def test_layer_outputs_equal_darknet(name: str, tmp_path: Path) -> None:
     numbers = NUMBERS[name]
     dialect, network_name = name.split("/")

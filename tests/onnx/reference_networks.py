@@ -28,7 +28,7 @@ def mark_repeated_references(names: Iterable[str]) -> list[ParameterSet]:
     by_path: dict[Path, list[str]] = {}
     for name in names:
         by_path.setdefault(REFERENCE / "units" / f"{name.partition('/')[2]}.cfg", []).append(name)
-    params = zip(by_path.values(), mark_repeated(by_path, by_option=True), strict=True)
+    params = zip(by_path.values(), mark_repeated(by_path, by_option=False), strict=True)
     return [pytest.param(name, marks=param.marks) for group, param in params for name in group]
 
 

@@ -167,7 +167,8 @@ def test_images_are_cached_while_memory_allows(files: DataFile, monkeypatch: pyt
 
 
 def test_batch_size_in_pixels_changes_every_10_batches(files: DataFile) -> None:
-    network = _detector(head="random=1")
+    one_image = DETECTOR.replace("batch=4", "batch=2").format(net="", head="random=1")  # per mini-batch
+    network = darkparse.compile(one_image, dialect="alexeyab")
     sizes = [one.size for one in islice(data.batches(network, files), 100)]
     runs = [set(sizes[i : i + 20]) for i in range(0, 100, 20)]
     assert all(len(run) == 1 for run in runs)
