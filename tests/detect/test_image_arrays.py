@@ -160,7 +160,7 @@ def make_pillow(mode: str, color: Any, **info: Any) -> Image.Image:
         (make_pillow("I", 0xFFFF), 3, [255, 255, 255]),
         (make_pillow("I;16", 0xFEFF), 1, [254]),
     ],
-    ids=str,
+    ids=lambda value: value.mode if isinstance(value, Image.Image) else str(value),
 )
 def test_pillow_image_is_converted_to_channels(image: Image.Image, channels: int | None, expected: list[int]) -> None:
     assert read_pixel(image, channels) == expected
