@@ -71,6 +71,7 @@ def _row(x: float, number: float) -> tuple[float, ...]:
     ([_row(0.25, -1), _row(0.5, 2), _row(0.75, 3)], {}, [0.5], [2]),
     ([_row(0.25, 3), _row(0.5, 4), _row(0.75, 1)], {"map": (0, 1, 2, 2), "maps_first": True}, [0.25, 0.75], [2, 1]),
     ([_row(0.25, 3), _row(0.5, 4), _row(0.75, 1)], {"map": (0, 2, 1, 2)}, [0.75], [2]),
+    ([_row(0.25, 0), _row(0.5, -1)], {"map": (0,)}, [0.25], [0]),
     ([_row(0.25, 0), _row(0.5, 1)], {"map": (0, 5)}, [0.25], [0]),  # maps to a class that does not exist
 ])  # fmt: skip
 def test_boxes_count_up_to_the_first_without_position_if_their_class_exists(
