@@ -24,8 +24,8 @@ VARYING_CONSTANTS = {"DISK_ERRORS", "MAX_SINGLE_THREAD_BFLOPS"}
 def describe_values(package: str) -> str:
     """Return a line for each public constant with numbers, and for each public class and function with plain defaults.
 
-    The fields of a dataclass are the parameters of its `__init__`; its flags have a line too. Constants that are a
-    single flag are left out.
+    The fields of a dataclass are the parameters of its `__init__`; its flags have a line too, as do constants that are
+    its objects. Constants that are a single flag are left out.
     """
     root = importlib.import_module(package)
     names = [package, *(module.name for module in pkgutil.walk_packages(root.__path__, f"{package}."))]
@@ -36,7 +36,11 @@ def describe_values(package: str) -> str:
 def _describe_module(module: ModuleType) -> Iterator[str]:
     for name in CONSTANT.findall(inspect.getsource(module)):
         value = getattr(module, name)
-        if name not in VARYING_CONSTANTS and not isinstance(value, bool) and _has_numbers(value):
+        if (
+            name not in VARYING_CONSTANTS
+            and not isinstance(value, bool)
+            and (_has_numbers(value) or _get_fields(value))
+        ):
             yield f"{name} = {_print(value)}"
     yield from _describe_members(module, module.__name__, "")
 
@@ -64,10 +68,11 @@ def _describe_members(owner: Any, module: str, prefix: str) -> Iterator[str]:
 
 
 def _find_flags(cls: type) -> list[str]:
-    """Return whether the objects of a dataclass cannot change, and whether they refuse other attributes."""
+    """Return whether the objects of a dataclass cannot change, refuse other attributes, and differ in every field."""
     if "__dataclass_params__" not in vars(cls):
         return []
-    return ["frozen"] * vars(cls)["__dataclass_params__"].frozen + ["slots"] * ("__slots__" in vars(cls))
+    flags = ["frozen"] * vars(cls)["__dataclass_params__"].frozen + ["slots"] * ("__slots__" in vars(cls))
+    return flags + [f"compared without {field.name}" for field in dataclasses.fields(cls) if not field.compare]
 
 
 def _find_defaults(owner: Any, name: str, function: Callable[..., Any]) -> dict[str, object]:
@@ -96,6 +101,14 @@ def _has_numbers(value: object) -> bool:
     return False
 
 
+def _get_fields(value: object) -> dict[str, object]:
+    """Return the fields of a dataclass's object that have numbers or flags."""
+    if isinstance(value, type) or not dataclasses.is_dataclass(value):
+        return {}
+    fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    return {name: entry for name, entry in fields.items() if _has_numbers(entry) or _get_fields(entry)}
+
+
 def _print(value: Any) -> str:
     """Return the text of a value, without what differs between versions of Python and NumPy."""
     match value:
@@ -113,4 +126,5 @@ def _print(value: Any) -> str:
             return f"({', '.join(map(_print, value))})"
         case bool() | int() | float() | str() | None:
             return repr(value)
-    return type(value).__name__
+    fields = ", ".join(f"{name}={_print(entry)}" for name, entry in _get_fields(value).items())
+    return f"{type(value).__name__}({fields})" if fields else type(value).__name__
