@@ -120,10 +120,10 @@ def _match_layers(first: tuple[Node, ...], second: tuple[Node, ...]) -> Iterator
     for tag, a0, a1, b0, b1 in SequenceMatcher(None, a, b, autojunk=False).get_opcodes():
         if tag == "equal":
             yield from zip(range(b0, b1), range(a0, a1), strict=True)
-            continue
-        kinds_a, kinds_b = ([node.kind for node in nodes] for nodes in (first[a0:a1], second[b0:b1]))
-        for block in SequenceMatcher(None, kinds_a, kinds_b, autojunk=False).get_matching_blocks():
-            yield from ((b0 + block.b + i, a0 + block.a + i) for i in range(block.size))
+        else:
+            kinds_a, kinds_b = ([node.kind for node in nodes] for nodes in (first[a0:a1], second[b0:b1]))
+            for block in SequenceMatcher(None, kinds_a, kinds_b, autojunk=False).get_matching_blocks():
+                yield from ((b0 + block.b + i, a0 + block.a + i) for i in range(block.size))
 
 
 def _signature(node: Node) -> tuple[Any, ...]:

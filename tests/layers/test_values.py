@@ -10,7 +10,7 @@ import pytest
 import darkparse
 from darkparse.layers import DIALECTS
 from darkparse.layers.tree import read_map, read_tree
-from darkparse.layers.values import ValueTextError, read_first, read_flag, read_float, read_int, read_list
+from darkparse.layers.values import ValueTextError, read_choice, read_first, read_flag, read_float, read_int, read_list
 
 ALEXEYAB, HANK_AI, PJREDDIE = (DIALECTS[name] for name in ("alexeyab", "hank-ai", "pjreddie"))
 
@@ -79,6 +79,10 @@ def test_read_first_returns_first_number_in_fork_only() -> None:
     assert (first.value, first.complaint) == ((4,), "pjreddie/darknet reads the first number only, 4")
     assert read("4", PJREDDIE).complaint is None
     assert read("4,5", ALEXEYAB).value == (4, 5)
+
+
+def test_read_choice_lists_names_for_completion() -> None:
+    assert vars(read_choice("mean", "sum", aliases={"avg": "mean"}))["words"] == ("mean", "sum", "avg")
 
 
 @pytest.mark.parametrize(

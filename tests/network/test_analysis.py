@@ -91,3 +91,28 @@ def test_repeat_has_at_most_12_layers(period: int, repeats: list[tuple[int, int,
     block = "".join(f"[convolutional]\nfilters=4\nsize={2 * i + 1}\npad=1\n" for i in range(period))
     network = darkparse.compile(f"[net]\nwidth=32\nheight=32\nchannels=4\n{block * 2}")
     assert [(r.first, r.period, r.count) for r in find_repeats(network)] == repeats
+
+
+SQUARE = "[net]\nwidth=4\nheight=4\nchannels=4\n"
+JOIN = "[route]\nlayers=-1,-2\n"
+
+
+@pytest.mark.parametrize(
+    ("block", "repeats"),
+    [
+        ("[convolutional]\nfilters=4\n" + JOIN, [(4, 2, 3)]),
+        (JOIN, []),
+    ],
+    ids=["same-step", "other-steps"],
+)
+def test_repeat_grows_by_same_step_only(block: str, repeats: list[tuple[int, int, int]]) -> None:
+    """A layer that joins the last two joins has more channels by another step each time: 8, 12, 20, 32."""
+    network = darkparse.compile(SQUARE + "[convolutional]\nfilters=4\n" * 2 + block * 4)
+    assert [(r.first, r.period, r.count) for r in find_repeats(network) if r.grows] == repeats
+
+
+@pytest.mark.parametrize("stop", [5, 6, 8])
+def test_repeat_ends_with_the_layers_to_search(stop: int) -> None:
+    network = darkparse.compile(SQUARE + "[convolutional]\nfilters=4\n" * 8)
+    (repeat,) = find_repeats(network, range(1, stop))
+    assert repeat.layers == range(1, stop)

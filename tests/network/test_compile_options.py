@@ -70,3 +70,13 @@ def test_limits_hold_up_to_their_value() -> None:
         assert replace(limits, **{name: value}).check_node(node, 10, 20) is None
         message = replace(limits, **{name: value - 1}).check_node(node, 10, 20)
         assert f"must be at most {value - 1}, got {value}" in message
+
+
+def test_limit_of_total_parameters_adds_up_layers() -> None:
+    """Each of three layers has 10 parameters: 2 × 4 weights and 2 biases."""
+    conv = "[convolutional]\nfilters=2\n"
+    text = "[net]\nheight=1\nwidth=1\nchannels=4\n" + conv + f"[route]\nlayers=-1,-1\n{conv}" * 2
+    exact, low = (CompileOptions(limits=replace(Limits(), total_parameters=total)) for total in (30, 29))
+    assert darkparse.compile(text, exact).cost.params == 30
+    with pytest.raises(darkparse.DarkparseError, match="parameters up to this layer must be at most 29, got 30"):
+        darkparse.compile(text, low)

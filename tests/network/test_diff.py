@@ -79,3 +79,13 @@ def test_option_set_by_dialect_is_not_a_change() -> None:
     networks = [darkparse.compile(text, dialect=name) for name in ("pjreddie", "alexeyab")]
     assert [total.name for total in diff_networks(*networks).totals] == ["dialect"]
     assert not any(pair.options for pair in diff_networks(*networks).pairs)
+
+
+@pytest.mark.parametrize(("added", "rate"), [("[activation]\n", 0.2), ("[dropout]\nprobability=0.3\n", 0.1)])
+def test_align_layers_after_an_added_one_pairs_199_alike_layers(added: str, rate: float) -> None:
+    """`difflib` ignores elements that are more than 1 % of 200 or more, unless it is told not to."""
+    dropout = "[dropout]\nprobability={}\n"
+    parts = (dropout.format(0.1) * 199, added + dropout.format(rate) * 199)
+    aligned = align_layers(*(darkparse.compile(f"[net]\ninputs=1\n{part}", dialect="alexeyab") for part in parts))
+    numbers = [(before and before.index, after and after.index) for before, after in aligned]
+    assert numbers == [(None, 0), *((i, i + 1) for i in range(199))]

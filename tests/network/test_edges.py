@@ -3,6 +3,7 @@ or takes what looks unfit."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 import darkparse
+from darkparse.syntax import read
 
 NET = "[net]\nheight=6\nwidth=8\nchannels=4\n"
 
@@ -197,3 +199,18 @@ def test_file_of_an_option_is_found_beside_the_cfg_above_it_and_in_the_working_d
     (tmp_path / place / "x.tree").write_text("a -1\nb -1\n")
     codes.append([found.code for found in darkparse.compile(cfg).diagnostics])
     assert codes == [["no-file"], []]
+
+
+@pytest.mark.parametrize(
+    ("folders", "places"), [(None, "the working directory, the"), ([], "only the directories that")]
+)
+def test_warning_about_missing_file_names_directories_searched(folders: list[Path] | None, places: str) -> None:
+    config = read("[net]\ninputs=2\n[softmax]\ntree=nowhere.tree\n", folders=folders)
+    (warning,) = darkparse.compile(config).diagnostics
+    assert warning.message.startswith(f"nowhere.tree: no such file; darkparse searches {places}")
+
+
+def test_networks_with_other_warnings_are_equal() -> None:
+    network = darkparse.compile(NET + "[convolutional]\nsise=3\n")
+    assert network.diagnostics
+    assert replace(network, diagnostics=()) == network

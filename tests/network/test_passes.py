@@ -7,6 +7,7 @@ import pytest
 import darkparse
 from darkparse.errors import CfgError
 from darkparse.layers import DIALECTS
+from darkparse.network import compiler
 from darkparse.network.compiler import PASSES
 from darkparse.network.passes.checks import raise_errors
 from darkparse.network.passes.draft import Draft
@@ -50,6 +51,20 @@ def test_slips_are_warnings_or_errors_by_dialect(dialect: str, severity: str) ->
     draft = run_passes(NET + CONV + "filters=5\nsise=1\n[reorg]\nstride=2\n", dialect, last=infer_shapes)
     assert [d.severity for d in draft.diagnostics] == [severity] * (3 if dialect == "hank-ai" else 2)
     assert len(draft.nodes) == 2
+
+
+@pytest.mark.parametrize(("count", "has_hint"), [(199, True), (200, False)])
+@pytest.mark.parametrize("place", ["net", "layer"])
+def test_unknown_kind_after_200_slips_has_no_hint(place: str, count: int, has_hint: bool) -> None:
+    net, conv = (NET + "width=1\n" * count, CONV) if place == "net" else (NET, CONV + "filters=5\n" * count)
+    (unknown,) = run_passes(net + conv + "[maxpol]\n", last=select_options).diagnostics
+    assert unknown.headline.endswith("; did you mean [maxpool]?") == has_hint
+
+
+def test_compile_with_pass_that_breaks_the_network_raises(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiler, "PASSES", (*PASSES, lambda draft: draft.nodes.reverse()))
+    with pytest.raises(AssertionError, match="has index 1, expected 0"):
+        darkparse.compile(NET + CONV * 2)
 
 
 def test_strict_rules_are_reported_with_errors_of_later_passes() -> None:

@@ -50,6 +50,7 @@ def test_upsample_with_wrong_factor_names_stride_that_fits() -> None:
         ("[upsample]\nstride=2\n", "-1,0", "layer 2 upsamples by 2: set stride=4 in line 18"),
         ("[upsample]\n", "0,-1", "layer 2 upsamples by 2: set stride=4 in line 17"),
         ("[upsample]\nstride=2\n" + CONV.format(4, 1), "-1,0", "layer 2 upsamples by 2: set stride=4 in line 18"),
+        ("[upsample]\nstride=1\n", "-1,0", "layer 2 upsamples by 1: set stride=4 in line 18"),
         ("[upsample]\nstride=2\n", "-1,1", "layer 2 [upsample] resizes 8×8 to 16×16: remove it to match the sizes"),
         ("[reorg]\nstride=2\n", "-1,1", "layer 2 [reorg] resizes 8×8 to 4×4: remove it to match the sizes"),
         ("[upsample]\nstride=2\n", "-1,0,1", ""),
