@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Self
 
 import torch
@@ -53,7 +52,7 @@ class PackedConvolution(nn.Conv2d):
     def __init__(self, conv: nn.Conv2d, activation: nn.Module | None, *, tiles: bool) -> None:
         geometry: dict[str, Any] = {key: getattr(conv, key) for key in ("padding", "stride", "dilation", "groups")}
         size: Any = conv.kernel_size
-        super().__init__(conv.in_channels, conv.out_channels, size, bias=False, device="meta", **geometry)
+        super().__init__(conv.in_channels, conv.out_channels, size, device="meta", **geometry)
         self._geometry = [list(value) if isinstance(value, tuple) else value for value in geometry.values()]
         self.weight, self.bias = conv.weight, conv.bias
         self.activation, self._use_winograd = activation or nn.Identity(), tiles
@@ -102,9 +101,9 @@ class PackedConvolution(nn.Conv2d):
     def _unpack(self) -> None:
         self.weight, self._size = nn.Parameter(self._plain_weight(), requires_grad=False), None
 
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+    def _apply(self, *args: Any, **kwargs: Any) -> Self:
         self._unpack()
-        return super()._apply(fn, recurse)  # type: ignore[no-any-return, no-untyped-call]
+        return super()._apply(*args, **kwargs)  # type: ignore[no-any-return, no-untyped-call]
 
     def _save_to_state_dict(self, *args: Any) -> None:
         self._unpack()
