@@ -46,6 +46,7 @@ def test_fuse_removes_batch_norm_from_copy_only() -> None:
     fused = darkparse.fuse(model)
     assert not any(isinstance(module, Norm) for module in fused.modules())
     assert any(isinstance(module, Norm) for module in model.modules())
+    assert not any(parameter.requires_grad for parameter in fused.layers[0].parameters())
     with pytest.raises(darkparse.WeightsError, match="folded"):
         darkparse.save_weights(fused, "never.weights")
 

@@ -231,6 +231,23 @@ def test_load_partial_state_dict_initializes_the_rest(model: Darknet) -> None:
     assert all(one.isfinite().all() for one in _heads(empty, _picture()))
 
 
+@pytest.mark.parametrize("strict", [True, False])
+def test_load_state_dict_with_unknown_key_reports_it(model: Darknet, strict: bool) -> None:
+    values = {**model.state_dict(), "head.weight": torch.zeros(1)}
+    if strict:
+        with pytest.raises(RuntimeError, match=r"Unexpected key.*head\.weight"):
+            model.load_state_dict(values)
+    else:
+        assert model.load_state_dict(values, strict=False).unexpected_keys == ["head.weight"]
+
+
+@pytest.mark.parametrize("use", [lambda model: model(_picture()), darkparse.optimize], ids=["call", "optimize"])
+def test_use_of_model_with_removed_layer_raises(model: Darknet, use: Any) -> None:
+    del model.layers[-1]
+    with pytest.raises(ValueError, match="shorter"):
+        use(model)
+
+
 def test_torchinfo_and_torchview_accept_model(model: Darknet) -> None:
     torchinfo, torchview = pytest.importorskip("torchinfo"), pytest.importorskip("torchview")
     summary = torchinfo.summary(copy.deepcopy(model), input_size=(1, 3, 32, 32), verbose=0)

@@ -93,6 +93,8 @@ def test_optimized_model_at_other_size_or_copied_computes_same_outputs(dialect: 
         for size in (32, 48, 18):
             assert_same_layers(model, other, torch.rand(1, 3, size, size))
             assert all(part.weight.is_mkldnn for part in packed(other))
+    assert not any(parameter.requires_grad for parameter in copy.deepcopy(fast).parameters())
+    assert fast.to(torch.float64).layers[0].conv.weight.dtype == torch.float64  # type: ignore[union-attr]
 
 
 def packed(model: torch.nn.Module) -> list[PackedConvolution]:
@@ -106,11 +108,26 @@ def test_optimize_fuses_activations_into_copy_only() -> None:
     fast = darkparse.optimize(model)
     convolutions = packed(fast)
     assert len(convolutions) == 13
-    assert sum(isinstance(part.activation, torch.nn.LeakyReLU) for part in convolutions) == 11
+    activations = [part.activation for part in convolutions if isinstance(part.activation, torch.nn.LeakyReLU)]
+    assert len(activations) == 11
+    assert all(activation.inplace for activation in activations)
     assert all(len(layer._modules) == 1 for layer in fast.layers if packed(layer))
     assert model.state_dict().keys() == before.keys()
     assert not packed(model)
     assert {value.dtype for value in fast.state_dict().values()} == {torch.float32}
+
+
+def test_can_pack_tensor_on_other_device_returns_false() -> None:
+    assert not can_pack(torch.empty(0, device="meta"))
+
+
+def test_make_optimized_calls_function_after_each_layer_and_needs_no_gradients() -> None:
+    calls = list[int]()
+    model = darkparse.load("[net]\nwidth=8\nheight=8\nchannels=3\n[convolutional]\n[connected]\noutput=2\n")
+    fast = make_optimized(model, after_each=lambda: calls.append(len(calls)))
+    assert calls == [0, 1]
+    assert not any(parameter.requires_grad for parameter in fast.parameters())
+    assert all(parameter.requires_grad for parameter in model.parameters())
 
 
 def test_optimize_dtype_without_kernels_still_runs() -> None:
@@ -146,6 +163,8 @@ def test_mish_of_any_memory_order_equals_torch_and_keeps_input_unless_in_place()
         torch.testing.assert_close(Mish()(x), want)
         assert torch.equal(x, before)
         torch.testing.assert_close(Mish(inplace=True)(x), want)
+    for dense in (maps, maps.contiguous(memory_format=torch.channels_last)):
+        assert Mish(inplace=True)(dense) is dense
     traced = torch.jit.trace(Mish(), maps)
     torch.testing.assert_close(traced(maps[:1]), torch.nn.functional.mish(maps[:1]))
 

@@ -9,9 +9,10 @@ import darkparse
 from darkparse.model.decoders import GridDecoder
 from darkparse.model.device import choose_device
 from darkparse.model.recurrent import StatefulModule
-from darkparse.model.tracing import prepare_export, trace
+from darkparse.model.tracing import make_dynamic_shapes, prepare_export, trace
 from darkparse.model.training import run_through_time
 from darkparse.network.dynamic_axes import DynamicAxes
+from tests.model.samples import narrow
 
 RNN = "[net]\nbatch=4\ntime_steps=2\ninputs=3\n[rnn]\nhidden=2\noutput=2\n"
 
@@ -66,3 +67,9 @@ def test_run_through_time_starts_and_leaves_without_a_state() -> None:
             6,
         ]
         assert module.total is None
+
+
+def test_dynamic_shapes_start_at_one_image_of_one_stride() -> None:
+    (axes,) = make_dynamic_shapes(darkparse.compile(narrow("yolov3-tiny")), DynamicAxes(batch=True, size=True))
+    assert {axis: dimension.min for axis, dimension in axes.items()} == {0: 1, 2: 32, 3: 32}  # type: ignore[attr-defined]
+    assert make_dynamic_shapes(darkparse.compile(RNN), DynamicAxes(batch=False)) == ({},)
