@@ -17,11 +17,10 @@ from darkparse.syntax import Config, Section
 
 @dataclass(frozen=True, slots=True)
 class DialectChoice:
-    """Selected dialect and the reason; `certain` is False if there was no evidence for any dialect."""
+    """Selected dialect and the reason."""
 
     dialect: Dialect
     reason: str
-    certain: bool
 
 
 def choose_dialect(
@@ -44,13 +43,13 @@ def choose_dialect(
     if name not in (None, "auto"):
         if name not in DIALECTS:
             raise ValueError(f"unknown dialect {name!r}; expected one of auto, {', '.join(DIALECTS)}")
-        return DialectChoice(DIALECTS[name], "requested", True)
+        return DialectChoice(DIALECTS[name], "requested")
     stated = config.dialect
     if stated is not None and stated.text != "auto":
         if stated.text not in DIALECTS:
             known = format_suggestion(stated.text or "", DIALECTS) or f"; expected one of {', '.join(DIALECTS)}"
             raise cfg_error("yaml", f"unknown dialect {quote_safe(stated.text or '')}{known}", stated.value_span)
-        return DialectChoice(DIALECTS[stated.text], "stated in the YAML", True)
+        return DialectChoice(DIALECTS[stated.text], "stated in the YAML")
     votes: dict[str, Counter[str]] = {name: Counter() for name in DIALECTS}
     for section in (config.net, *config.sections):
         for dialect_name, feature in _collect_evidence(section, is_net=section is config.net):
@@ -64,11 +63,11 @@ def choose_dialect(
         (winner,) = best
         counts = sum((votes[ancestor.name] for ancestor in winner.lineage if ancestor.name in votes), Counter[str]())
         features = [feature for feature, _ in counts.most_common(3)]
-        return DialectChoice(winner, f"only {winner.title} supports {', '.join(features)}", True)
+        return DialectChoice(winner, f"only {winner.title} supports {', '.join(features)}")
     if version is not None:
         dialect = next((dialect for dialect in candidates if dialect.version == version), candidates[0])
-        return DialectChoice(dialect, f"the weights header has version {'.'.join(map(str, version))}", True)
-    return DialectChoice(candidates[0], "no evidence in the cfg, so the original", False)
+        return DialectChoice(dialect, f"the weights header has version {'.'.join(map(str, version))}")
+    return DialectChoice(candidates[0], "no evidence in the cfg, so the original")
 
 
 def _collect_evidence(section: Section, *, is_net: bool) -> list[tuple[str, str]]:

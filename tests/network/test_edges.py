@@ -214,3 +214,29 @@ def test_networks_with_other_warnings_are_equal() -> None:
     network = darkparse.compile(NET + "[convolutional]\nsise=3\n")
     assert network.diagnostics
     assert replace(network, diagnostics=()) == network
+
+
+@pytest.mark.parametrize(
+    ("folders", "cwd", "home", "is_found"),
+    [
+        (["given"], "other", "", True),
+        (["given/.."], "other", "", True),
+        (["other"], "given", "", False),
+        ([], "given", "", False),
+        (None, "given", "", True),
+        (None, "given", "given", False),
+    ],
+)
+def test_file_of_cfg_text_is_found_in_folders_it_may_read(
+    folders: list[str] | None, cwd: str, home: str, is_found: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without folders this is the working directory, unless it is the home directory."""
+    for name in ("given", "other"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "given" / "x.tree").write_text("a -1\nb -1\n")
+    monkeypatch.chdir(tmp_path / cwd)
+    monkeypatch.setenv("HOME", str(tmp_path / home) if home else "/nowhere")
+    tree = "given/x.tree" if folders == ["given/.."] else "x.tree"
+    places = None if folders is None else [tmp_path / folder for folder in folders]
+    network = darkparse.compile(read(f"[net]\ninputs=2\n[softmax]\ntree={tree}\n", folders=places))
+    assert [found.code for found in network.diagnostics] == ([] if is_found else ["no-file"])

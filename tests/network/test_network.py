@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 import darkparse
+from darkparse.layers import DIALECTS
 from darkparse.network import Network, Node
 from darkparse.network.analysis.receptive import get_receptive_fields
 from darkparse.network.detect_dialect import choose_dialect
@@ -313,6 +314,12 @@ def test_to_yaml_lists_every_layer() -> None:
 def test_choose_dialect_follows_evidence(text: str, dialect: str, reason: str) -> None:
     choice = choose_dialect(read(text))
     assert (choice.dialect.name, choice.reason) == (dialect, reason)
+
+
+def test_choose_dialect_with_evidence_for_parent_alone_selects_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    parent = DIALECTS["alexeyab"]
+    monkeypatch.setitem(DIALECTS, "newer", dataclasses.replace(parent, name="newer", parent=parent))
+    assert choose_dialect(read("[net]\n[conv]\nactivation=mish\n")).dialect is parent
 
 
 def test_choose_dialect_without_evidence_uses_weights_version() -> None:

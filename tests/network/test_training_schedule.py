@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import pytest
@@ -138,3 +139,18 @@ def test_net_options_keep_comments_and_replace_values() -> None:
     text = darkparse.edit(network, size=64, net={"width": 96, "steps": (1, 2), "policy": "steps"}).to_cfg()
     head = "[net]\n# mine\nwidth = 96\nheight=64\nchannels=3\nsteps=1,2\npolicy=steps\n"
     assert text.startswith(head)
+
+
+@pytest.mark.parametrize(("batches", "rate"), [(1, 0.001), (2, 0.00055), (3, 0.0004)])
+def test_first_rate_is_mean_of_the_batches_that_run(batches: int, rate: float) -> None:
+    network = compile_net(learning_rate=0.001, policy="steps", steps="2", scales=".1")
+    assert TrainingLength(network, 10, 2, batches).first_rate == pytest.approx(rate)
+
+
+def test_training_length_does_not_repeat_warnings_about_values() -> None:
+    length = TrainingLength(compile_net(max_batches="6000x"), 10, 2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert length.end == 6000
+    with pytest.warns(UserWarning, match="max_batches: Darknet reads 6000 and ignores 'x'"):
+        bind_net_training(length.network)

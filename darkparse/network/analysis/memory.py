@@ -94,7 +94,7 @@ def compute_memory(network: Network) -> MemoryUsage:
     for node, read in zip(network.nodes, network.last_reads, strict=True):
         source = origin[node.inputs[node.layer.main_input]] if node.inputs else -1
         origin[node.index] = node.index if _list_computing_modules(node) else source
-        last_reader[origin[node.index]] = max(last_reader.get(origin[node.index], 0), read)
+        last_reader[origin[node.index]] = max(last_reader.get(origin[node.index], read), read)
     outputs = tuple(
         BYTES_PER_VALUE * node.out_shape.size if _list_computing_modules(node) else 0 for node in network.nodes
     )
