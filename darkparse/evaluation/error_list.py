@@ -165,13 +165,12 @@ def _to_pixels(box: Box, drawing: PillowImage) -> tuple[float, float, float, flo
 
 def _draw_dashed(canvas: Any, corners: tuple[float, float, float, float], color: Color, width: int) -> None:
     """Draw a dashed rectangle on a dark ground, which is visible on any image."""
-    left, top, right, bottom = corners
     canvas.rectangle(corners, outline=(0, 0, 0), width=width)
-    for start, end, sides in ((left, right, (top, bottom)), (top, bottom, (left, right))):
-        at = start
+    for axis in (0, 1):
+        at, end = corners[axis], corners[axis + 2]
         while at < end:
             stop = min(at + DASH, end)
-            for side in sides:
-                line = (at, side, stop, side) if sides == (top, bottom) else (side, at, side, stop)
+            for side in corners[1 - axis :: 2]:
+                line = (side, at, side, stop) if axis else (at, side, stop, side)
                 canvas.line(line, fill=color, width=width)
             at += 2 * DASH

@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 
 import darkparse
 from darkparse.cli import main
@@ -20,7 +20,14 @@ from darkparse.datasets.annotations import ImageAnnotation
 from darkparse.detect import Detections
 from darkparse.evaluation.average_precision import darknet_map, evaluate_matches
 from darkparse.evaluation.error_analysis import KINDS, NO_ERROR, ErrorAnalysis, ErrorKind, analyze_errors
-from darkparse.evaluation.error_list import COLORS, DetectionError, ObjectBox, draw_errors, list_errors
+from darkparse.evaluation.error_list import (
+    COLORS,
+    DetectionError,
+    ObjectBox,
+    _draw_dashed,
+    draw_errors,
+    list_errors,
+)
 from darkparse.evaluation.error_report import _draw_curves
 from darkparse.evaluation.matching import match
 from tests.detect.reference import picture, tiny_weights
@@ -73,6 +80,18 @@ def test_analyze_errors_with_low_iou_has_no_badly_placed_detections() -> None:
     pairs = [(truth([(0, BOX)]), found([(0, 0.9, IOU_06), (1, 0.8, IOU_06)]))]
     analysis = analyze_errors(pairs, match(pairs, 0.05), (0, 1, 2), score_threshold=0.25)
     assert {k: n for k, n in analysis.counts.items() if n} == {ErrorKind.CONFUSED: 1}
+
+
+def test_overlap_of_exactly_a_bound_does_not_exceed_it() -> None:
+    tall, half = (0.5, 0.5, 0.5, 0.5), (0.5, 0.5, 0.5, 0.25)
+    analysis = analyze([(truth([(0, tall)]), found([(0, 0.9, half), (1, 0.8, half)]))])
+    kinds = (ErrorKind.BADLY_PLACED, ErrorKind.BOTH, ErrorKind.MISSED)
+    assert {k: n for k, n in analysis.counts.items() if n} == dict.fromkeys(kinds, 1)
+    optional = [(truth([(0, tall)], ignored=(True,)), found([(0, 0.9, half)]))]
+    assert match(optional, 0.5).is_ignored.tolist() == [False]
+    wide, tenth = (0.5, 0.5, 0.625, 1), (0.5, 0.5, 0.0625, 1)
+    analysis = analyze([(truth([(0, wide)]), found([(0, 0.9, tenth), (1, 0.8, tenth)]))])
+    assert analysis.counts[ErrorKind.BACKGROUND] == 2
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -158,6 +177,15 @@ def test_draw_errors_enlarges_small_images_and_uses_the_color_of_the_kind(tmp_pa
     left, bottom = round((BOX[0] - BOX[2] / 2) * 1000), round((BOX[1] - BOX[3] / 2) * 500)
     above = np.asarray(drawing)[: bottom - 5, left:]
     assert (above == COLORS[ErrorKind.CONFUSED]).all(-1).sum() > 500, "the background of the label"
+
+
+def test_draw_dashed_draws_within_the_corners_with_gaps() -> None:
+    drawing = Image.new("RGB", (60, 60))
+    _draw_dashed(ImageDraw.Draw(drawing), (10, 10, 40, 40), (255, 255, 255), 1)
+    pixels = np.asarray(drawing)[..., 0] > 0
+    assert drawing.getbbox() == (10, 10, 41, 41)
+    for side in (pixels[10], pixels[40], pixels[:, 10], pixels[:, 40]):
+        assert np.flatnonzero(~side[10:41]).tolist() == [*range(7, 12), *range(19, 24)]
 
 
 def test_curves_have_the_average_precision_of_each_class_with_objects() -> None:
