@@ -239,6 +239,20 @@ def test_trial_of_a_tool_has_its_batch_norm(tool: str, normalize: Any, eps: floa
     torch.testing.assert_close(output, expected, rtol=1e-4, atol=1e-5)
 
 
+def test_compare_skips_causes_that_change_the_shape(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> torch.Tensor:
+        raise RuntimeError("the shapes do not fit")
+
+    def make_trials(node: Any, stage: Any, inputs: Any) -> Any:
+        return iter([("fails", fail), ("smaller", lambda: torch.zeros(3)), ("doubled", lambda: 2 * stage(*inputs))])
+
+    monkeypatch.setattr("darkparse.evaluation.comparison.list_trials", make_trials)
+    model = network()
+    found = against(model, 3, lambda x: 2 * model.layers[3](x), tmp_path)
+    assert found.cause == "doubled"
+    assert found.with_cause == pytest.approx(0, abs=1e-5)
+
+
 def test_trials_replace_the_activation_by_mistaken_ones() -> None:
     model = network()
     stage = model.layers[0]
@@ -360,3 +374,9 @@ def test_head_has_counterpart_only_among_the_outputs_of_the_reference(
     theirs = np.full((1, 4), value, np.float32)
     reference: Any = SimpleNamespace(output=lambda *_: theirs, outputs=[np.full((1, 4), other, np.float32)])
     assert _has_counterpart(node, [torch.zeros(1, 4)], reference, 0.001) is expected
+
+
+def test_layer_other_than_a_head_has_a_counterpart_in_any_value() -> None:
+    node: Any = SimpleNamespace(layer=SimpleNamespace(role="map"), index=0, inputs=())
+    reference: Any = SimpleNamespace(output=lambda *_: None, outputs=[])
+    assert _has_counterpart(node, [torch.zeros(1, 4)], reference, 0.001)
