@@ -10,8 +10,11 @@ import torch
 
 import darkparse
 from darkparse.network.dynamic_axes import Heads
+from darkparse.onnx.check import _make_runner
 from darkparse.onnx.context import EmitContext
-from darkparse.onnx.graph import Graph
+from darkparse.onnx.graph import Graph, Value
+from darkparse.onnx.protobuf import encode_block
+from darkparse.onnx.validate import check_structure
 from tests.conftest import DATA
 from tests.export.test_source import initialized
 from tests.export.test_targets import SMALL
@@ -152,6 +155,54 @@ def test_shortcut_of_maps_of_other_sizes_equals_module(
     (found,) = Runner(tmp_path / "x.onnx")(x.numpy()).values()
     with torch.no_grad():
         np.testing.assert_allclose(found, model(x).numpy(), atol=1e-5)
+
+
+def test_shortcut_with_alpha_scales_only_channels_of_both_maps(tmp_path: Path) -> None:
+    from tests.onnx.onnx_runtime import Runner
+
+    text = "[net]\nwidth=4\nheight=4\nchannels=3\n[convolutional]\nfilters=2\n[convolutional]\nfilters=4\n"
+    model = initialized(darkparse.compile(text + "[shortcut]\nfrom=0\nalpha=0.5\n", dialect="pjreddie"))
+    darkparse.to_onnx(model, tmp_path / "x.onnx")
+    x = torch.rand(2, 3, 4, 4)
+    (found,) = Runner(tmp_path / "x.onnx")(x.numpy()).values()
+    with torch.no_grad():
+        np.testing.assert_allclose(found, model(x).numpy(), atol=1e-5)
+
+
+def test_runner_of_stateful_network_starts_anew_with_each_input() -> None:
+    model = initialized(darkparse.compile("[net]\ninputs=3\n[rnn]\nhidden=2\noutput=2\nactivation=tanh\n"))
+    x = torch.rand(2, 3)
+    with torch.no_grad():
+        run = _make_runner(model, "raw", 0.25, steps=2)
+        (first,), (again,) = run(x), run(x)
+        (one_step,) = _make_runner(model, "raw", 0.25, steps=1)(x)
+    assert torch.equal(first, again)
+    assert not torch.equal(first, one_step)
+
+
+def test_prune_keeps_what_only_a_loop_body_reads_or_returns() -> None:
+    graph = Graph("")
+    x = graph.input("x", (2,))
+    read, returned, _ = graph.op("Neg", x), graph.op("Abs", x), graph.op("Exp", x)
+    body = graph.body("loop")
+    body.output("inner", body.op("Sqrt", read), (2,))
+    body.output("outer", returned, (2,))
+    graph.output("y", graph.op("Loop", body=body), (2,))
+    graph.prune()
+    assert [operator.kind for operator in graph.operators] == ["Neg", "Abs", "Loop"]
+
+
+def test_check_structure_of_loop_body_that_reads_a_missing_value_raises(tmp_path: Path) -> None:
+    graph, path = Graph(""), tmp_path / "x.onnx"
+    body = graph.body("loop")
+    body.output("inner", body.op("Sqrt", Value(graph, "lost")), (2,))
+    graph.output("y", graph.op("Loop", body=body), (2,))
+    path.write_bytes(encode_block(7, graph.encode()))
+    with pytest.raises(darkparse.DarkparseError, match="reads lost, which no earlier node produces"):
+        check_structure(path)
+    graph.input("lost", (2,))
+    path.write_bytes(encode_block(7, graph.encode()))
+    check_structure(path)
 
 
 def test_constant_and_input_keep_their_names_as_outputs() -> None:

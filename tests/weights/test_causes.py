@@ -248,6 +248,7 @@ FOREIGN = {
     "gzip": (b"\x1f\x8b\x08\x00" + bytes(99), "a gzip archive", "gunzip"),
     "cfg": (SMALL.encode(), "a cfg", "the cfg first"),
     "text": (b"404: Not Found", "a text file that starts with “404: Not Found”", "original .weights"),
+    "text of one line": (b"a" * 99, f"a text file that starts with “{'a' * 60}”", "original .weights"),
     "header": (b"\0\0\0\0\2\0\0\0\0\0\0\0\1", "got 13 bytes; expected at least 20", "again"),
 }
 
