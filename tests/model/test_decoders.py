@@ -150,6 +150,11 @@ def test_decode_batch_equals_single_images(cfg: str) -> None:
             assert torch.equal(part[0], all_of_it[n])
 
 
+def test_decode_without_output_of_last_head_raises() -> None:
+    with pytest.raises(ValueError, match="shorter"):
+        decode(darkparse.compile("yolov3-tiny"), [torch.zeros(1, 255, 2, 2)])
+
+
 def test_decode_at_other_size_scales_anchors() -> None:
     network = darkparse.compile("yolov3-tiny")
     boxes, _, _ = decode(network, [torch.zeros(1, 255, 4, 6), torch.zeros(1, 255, 8, 12)], (128, 192))

@@ -210,6 +210,9 @@ def test_optimize_uses_winograd_only_where_faster() -> None:
     fast, direct = darkparse.optimize(model), darkparse.optimize(model, winograd=False)
     assert [part.weight.dim() for part in packed(fast)] == [4, 3, 4]
     assert [part.weight.dim() for part in packed(direct)] == [4, 4, 4]
+    default = make_optimized(model)
+    assert [part.weight.dim() for part in packed(default)] == [4, 3, 4]
+    assert not any(isinstance(module, Norm) for module in default.modules())
     for size, dims in ((24, 3), (12, 4), (40, 3)):
         x = torch.rand(2, 3, size, size)
         assert_same_layers(model, fast, x)

@@ -57,6 +57,11 @@ def test_compare_outputs_bounds_the_difference_by_the_largest_value(
     assert compare_outputs(NETWORK, twice, run, FIXED, half=half).difference == pytest.approx(difference, abs=1e-6)
 
 
+def test_compare_outputs_of_other_number_raises() -> None:
+    with pytest.raises(ValueError, match="shorter"):
+        compare_outputs(NETWORK, twice, lambda x: twice(x)[:1], FIXED)
+
+
 def test_compare_outputs_of_other_shape_or_finite_values_raises() -> None:
     infinite = changed(lambda x: x / torch.zeros(()))
     assert compare_outputs(NETWORK, infinite, infinite, FIXED).runs == 2
