@@ -80,3 +80,51 @@ def test_limit_of_total_parameters_adds_up_layers() -> None:
     assert darkparse.compile(text, exact).cost.params == 30
     with pytest.raises(darkparse.DarkparseError, match="parameters up to this layer must be at most 29, got 30"):
         darkparse.compile(text, low)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("anchors", (1, 1), None),
+        ("anchors", (1, 1, 1), "numbers in anchors= must be at most 2, got 3"),
+        ("num", 1000, None),
+        ("num", 1001, "num must be at most 1,000, got 1,001"),
+        ("filters", 1001, None),
+    ],
+)
+def test_limits_of_option_hold_up_to_their_value(key: str, value: object, message: str | None) -> None:
+    found = replace(Limits(), items=2).check_option(key, value)
+    assert (found and found.partition(";")[0]) == message
+
+
+def test_limit_of_inputs_holds_up_to_its_value() -> None:
+    node = darkparse.compile("[net]\nheight=4\nwidth=4\nchannels=4\n[dropout]\n[route]\nlayers=-1,-1\n").nodes[1]
+    assert replace(Limits(), inputs=2).check_node(node, 0, 0) is None
+    assert "inputs must be at most 1, got 2" in str(replace(Limits(), inputs=1).check_node(node, 0, 0))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"top": 0}, "top must be a positive number of classes, got 0"),
+        ({"top": 1.5}, "top must be a positive number of classes, got 1.5"),
+        *(
+            ({name: -0.1}, f"{name} must be a number from 0 to 1, got -0.1")
+            for name in ("threshold", "nms", "hierarchy")
+        ),
+        *(({name: 1.1}, f"{name} must be a number from 0 to 1, got 1.1") for name in ("threshold", "nms", "hierarchy")),
+        ({"nms": "x"}, "nms must be a number from 0 to 1, got 'x'"),
+        ({"order": "x"}, "order must be one of .*, got 'x'"),
+        ({"exif": "x"}, "exif must be one of .*, got 'x'"),
+        ({"channels": "x"}, "channels must be one of .*, got 'x'"),
+    ],
+)
+def test_detection_setting_that_is_invalid_raises(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(darkparse.DarkparseError, match=f"^{message}$"):
+        darkparse.DetectionSettings(**settings)
+
+
+def test_detection_settings_at_their_bounds_are_valid() -> None:
+    for bound in (0, 1):
+        settings = darkparse.DetectionSettings(threshold=bound, nms=bound, hierarchy=bound, top=1)
+        assert (settings.threshold, settings.nms, settings.hierarchy, settings.top) == (bound, bound, bound, 1)
