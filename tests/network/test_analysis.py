@@ -116,3 +116,22 @@ def test_repeat_ends_with_the_layers_to_search(stop: int) -> None:
     network = darkparse.compile(SQUARE + "[convolutional]\nfilters=4\n" * 8)
     (repeat,) = find_repeats(network, range(1, stop))
     assert repeat.layers == range(1, stop)
+
+
+@pytest.mark.parametrize(
+    ("wide", "last", "after", "form"),
+    [
+        (2, 8, "", "triple"),
+        (4, 8, "", "pair"),
+        (2, 6, "", "pair"),
+        (2, 8, "[convolutional]\nfilters=2\nsize=3\npad=1\n", "pair"),
+        (4, 8, "[shortcut]\nfrom=-4\n", "triple"),
+    ],
+)
+def test_bottleneck_ends_where_it_restores_the_channels_or_is_added(
+    wide: int, last: int, after: str, form: str
+) -> None:
+    conv = "[convolutional]\nfilters={}\nsize={}\npad=1\n"
+    text = f"[net]\nwidth=8\nheight=8\nchannels=8\n[dropout]\n{conv.format(2, 1)}{conv.format(wide, 3)}"
+    network = darkparse.compile(f"{text}{conv.format(last, 1)}{after}")
+    assert network.bottlenecks[0].form == form
