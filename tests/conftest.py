@@ -95,7 +95,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_collection() -> Generator[None, object, object]:
     """Keep the collected tests and the imported libraries out of garbage collections, which then are rarer too."""
     gc.disable()
-    gc.set_threshold(10_000, 10, 20)
+    gc.set_threshold(50_000, 20, 100)
     try:
         return (yield)
     finally:

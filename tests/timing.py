@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import numpy as np
 
@@ -20,8 +19,10 @@ def measure_cpu_seconds(run: Callable[[], object], repeats: int = 2) -> float:
     call and the call's time is divided by the slowdown of that work.
     """
     _probe()  # the first run also loads code
-    with _frozen_heap():
-        return min(_measure_once(run) for _ in range(repeats))
+    # Exclude what earlier tests left from garbage collection: a full one over it takes up to a second.
+    gc.collect()
+    gc.freeze()
+    return min(_measure_once(run) for _ in range(repeats))
 
 
 def _measure_once(run: Callable[[], object]) -> float:
@@ -41,14 +42,3 @@ def _probe() -> None:
     objects = [[index] for index in range(200_000)]
     assert len(objects) == 200_000
     assert np.sort(np.random.RandomState(0).permutation(300_000))[-1] == 299_999
-
-
-@contextmanager
-def _frozen_heap() -> Iterator[None]:
-    """Exclude from garbage collection what earlier tests left: a full collection over it takes up to a second."""
-    gc.collect()
-    gc.freeze()
-    try:
-        yield
-    finally:
-        gc.unfreeze()

@@ -162,6 +162,7 @@ def written(tmp_path: Path) -> list[Path]:
     return sorted(tmp_path.glob("*.cfg"))
 
 
+@pytest.mark.slow
 def test_json_of_network_views_matches_schemas(capsys: pytest.CaptureFixture[str], written: list[Path]) -> None:
     cfgs: list[str | Path] = ["yolov1", "yolov3-tiny", "darknet19", *KINDS, *written]
     for cfg in cfgs:
@@ -359,6 +360,7 @@ def test_anchors_json_matches_schema_and_text(capsys: pytest.CaptureFixture[str]
     assert line.strip() == "anchors = " + ", ".join(f"{w:.0f},{h:.0f}" for w, h in document["anchors"])
 
 
+@pytest.mark.slow
 def test_train_log_matches_schema(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

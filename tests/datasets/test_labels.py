@@ -83,6 +83,7 @@ def test_save_labels_writes_darknets_line(tmp_path: Path) -> None:
     assert {p.name: p.read_text() for p in tmp_path.rglob("*.txt")} == {"7.txt": text, "b_000003.txt": text}
 
 
+@pytest.mark.slow
 def test_detect_and_evaluate_accept_lists_and_data_files(
     model: tuple[str, str],
     images: Path,

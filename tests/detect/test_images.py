@@ -161,7 +161,7 @@ def made(kind: str, path: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("kind", ["cut", "float", "32 bit", "196 megapixels"])
+@pytest.mark.parametrize("kind", ["cut", "float", "32 bit", pytest.param("196 megapixels", marks=pytest.mark.slow)])
 def test_detect_unreadable_image_names_file(
     kind: str, model: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

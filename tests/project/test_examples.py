@@ -34,6 +34,7 @@ def detector(tmp_path_factory: pytest.TempPathFactory) -> darkparse.Detector:
     return darkparse.Detector.load(*tiny_weights(tmp_path_factory.mktemp("tiny"))).warm_up()
 
 
+@pytest.mark.slow
 def test_detector_shared_by_threads_returns_same_results(detector: darkparse.Detector) -> None:
     pictures = [picture(number) for number in range(40)]
     want = [list(detector.detect(one)) for one in pictures]
