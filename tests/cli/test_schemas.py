@@ -181,6 +181,7 @@ def test_json_of_network_views_matches_schemas(capsys: pytest.CaptureFixture[str
         assert run_document(capsys, "check", "check", cfg)["cfgs"][0]["network"] == shown["network"]
 
 
+@pytest.mark.slow
 def test_list_json_matches_schema_and_formats_agree(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -238,6 +239,7 @@ def test_check_of_failing_files_json_matches_schema(capsys: pytest.CaptureFixtur
     assert document["totals"] == {"errors": severities.count("error"), "warnings": severities.count("warning")}
 
 
+@pytest.mark.slow
 def test_weights_that_do_not_fit_json_matches_schema(
     capsys: pytest.CaptureFixture[str], model: list[str], tmp_path: Path
 ) -> None:
@@ -275,6 +277,7 @@ def test_diff_of_weights_with_nan_json_matches_schema(
     assert run(capsys, "diff", weights, other, "--cfg", cfg, "--format", "markdown")[0] == 2
 
 
+@pytest.mark.slow
 def test_detect_json_matches_schemas(
     capsys: pytest.CaptureFixture[str], model: list[str], image: Path, tmp_path: Path
 ) -> None:

@@ -326,7 +326,7 @@ def test_commands_print_selected_engine_once_on_stderr(
     assert documents[0].keys() == documents[1].keys()
 
 
-@each
+@pytest.mark.parametrize("engine", ["onnxruntime", pytest.param("openvino", marks=pytest.mark.slow)])
 def test_engine_divides_cores_among_workers(engine: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A small network gets one thread; others all cores of the process, or in a stream each worker its share."""
     made: list[tuple[int, int]] = []

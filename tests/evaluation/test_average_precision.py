@@ -305,6 +305,7 @@ def test_read_annotations_reports_skipped_images(tmp_path: Path) -> None:
     assert found.truths[0].classes.tolist() == [NAMES.index("dog")]
 
 
+@pytest.mark.slow
 def test_evaluate_command_prints_both_rules(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("pycocotools", reason="needs pycocotools: pip install 'darkparse[evaluate]'")
     cfg, weights = tiny_weights(tmp_path)

@@ -257,6 +257,7 @@ def test_yaml_in_docs_compiles_and_matches_schema() -> None:
     validate(json.dumps(yaml.safe_load(text)), "network-yaml")
 
 
+@pytest.mark.slow
 def test_schema_of_yaml_accepts_networks_and_rejects_others() -> None:
     loader = yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader
     documents = [yaml.load(darkparse.compile(path).to_yaml(), loader) for path in SMALL]

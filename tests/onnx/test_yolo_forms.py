@@ -67,6 +67,7 @@ def is_plain(network: darkparse.Network) -> bool:
     return all(get_head(node).has_objectness for node in heads) and not trees and same_classes
 
 
+@pytest.mark.slow
 def test_layouts_of_the_reference_networks_equal_the_decoded_form(tmp_path: Path) -> None:
     compared = set()
     for name, numbers in NUMBERS.items():

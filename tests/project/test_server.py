@@ -85,6 +85,7 @@ def form_of(data: bytes, name: str = 'name="image"; filename="a.png"') -> bytes:
 FORM = f"multipart/form-data; boundary={BOUNDARY}"
 
 
+@pytest.mark.slow
 def test_server_answers_concurrent_requests(server: tuple[str, Any], detector: darkparse.Detector) -> None:
     url, _ = server
     images = [encode(picture(number)) for number in range(20)]

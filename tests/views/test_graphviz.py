@@ -191,12 +191,15 @@ def test_graph_renders_in_notebook_and_to_files(tmp_path: Path) -> None:
 
 
 @needs_dot
-@pytest.mark.parametrize(("form", "start"), [("svg", b"<?xml"), ("png", b"\x89PNG"), ("pdf", b"%PDF")])
+@pytest.mark.parametrize(
+    ("form", "start"), [("svg", b"<?xml"), pytest.param("png", b"\x89PNG", marks=pytest.mark.slow), ("pdf", b"%PDF")]
+)
 def test_layout_graphviz_renders(form: str, start: bytes) -> None:
     assert darkparse.draw("yolov3-tiny", layout="graphviz").data(form).startswith(start)
 
 
 @needs_dot
+@pytest.mark.slow
 def test_layout_graphviz_scales_with_dpi() -> None:
     diagrams = [darkparse.draw("yolov3-tiny", layout="graphviz", dpi=dpi) for dpi in (36, 72)]
     low, high = (int.from_bytes(diagram.data("png")[16:20], "big") for diagram in diagrams)

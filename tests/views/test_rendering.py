@@ -137,6 +137,7 @@ def test_render_writes_format(
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.slow
 def test_draw_dpi_scales_png() -> None:
     pytest.importorskip("resvg_py", reason="needs resvg-py: pip install 'darkparse[pdf]'")
     network = darkparse.compile("yolov3-tiny")
