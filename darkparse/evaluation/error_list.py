@@ -11,7 +11,7 @@ import numpy as np
 from darkparse.datasets.annotations import ImageAnnotation
 from darkparse.datasets.labels import Box
 from darkparse.detect.detections import Detections
-from darkparse.detect.drawing import Color, draw_label, load_font, open_for_drawing
+from darkparse.detect.drawing import BLACK, Color, draw_label, load_font, open_for_drawing
 from darkparse.evaluation.error_analysis import KINDS, NO_ERROR, NO_OBJECT, ErrorAnalysis, ErrorKind
 
 if TYPE_CHECKING:
@@ -165,7 +165,7 @@ def _to_pixels(box: Box, drawing: PillowImage) -> tuple[float, float, float, flo
 
 def _draw_dashed(canvas: Any, corners: tuple[float, float, float, float], color: Color, width: int) -> None:
     """Draw a dashed rectangle on a dark ground, which is visible on any image."""
-    canvas.rectangle(corners, outline=(0, 0, 0), width=width)
+    canvas.rectangle(corners, outline=BLACK, width=width)
     for axis in (0, 1):
         at, end = corners[axis], corners[axis + 2]
         while at < end:

@@ -18,7 +18,7 @@ from darkparse.datasets.names import find_names, shipped_names
 from darkparse.detect import Detections, Detector
 from darkparse.detect.images import open_image
 from darkparse.errors import ImageError
-from tests.detect.reference import picture, tiny_weights
+from tests.detect.reference import TINY, picture, tiny_weights
 
 
 @pytest.fixture(scope="module")
@@ -324,32 +324,9 @@ def test_detect_image_scaled_to_nothing_is_empty(tmp_path: Path) -> None:
     assert (detector.prepare(thin).values == 0.5).all()
 
 
-MANY_CLASSES = """
-[net]
-width=32
-height=32
-channels=3
-[convolutional]
-filters=8
-size=3
-stride=4
-pad=1
-activation=leaky
-[convolutional]
-filters=255
-size=1
-activation=linear
-[yolo]
-mask=0,1,2
-anchors=6,6, 12,12, 24,20
-classes=80
-num=3
-"""
-
-
 def test_detect_with_untrained_network_warns(tmp_path: Path) -> None:
     cfg, weights = tmp_path / "fresh.cfg", tmp_path / "fresh.weights"
-    cfg.write_text(MANY_CLASSES, "utf-8")
+    cfg.write_text(TINY.replace("filters=21", "filters=255").replace("classes=2", "classes=80"), "utf-8")
     torch.manual_seed(0)
     darkparse.save_weights(darkparse.build(darkparse.compile(cfg), initialize=True), weights)
     with pytest.warns(darkparse.DarkparseWarning, match="this image: .* is the network trained"):

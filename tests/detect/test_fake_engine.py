@@ -16,7 +16,6 @@ import darkparse
 from darkparse import Detection, Detections, DetectionSettings, Detector
 from darkparse.detect import postprocess
 from darkparse.detect.engines.engine import Engine
-from darkparse.detect.task import check_detector, class_count, is_classifier
 from darkparse.errors import ImageError
 from darkparse.network import Network
 from tests.detect.reference import TINY, picture
@@ -361,38 +360,3 @@ def test_notebook_table_has_fifty_rows(count: int, more: str) -> None:
     head = "<th>class</th><th>score</th><th>left</th><th>top</th><th>right</th><th>bottom</th>"
     assert html.startswith(f"<table><thead><tr>{head}</tr></thead><tbody>{row}")
     assert html.endswith(f"</tbody></table>{more}")
-
-
-NET = "[net]\nwidth=8\nheight=8\nchannels=3\n"
-REGION = "[convolutional]\nfilters=8\n[region]\nclasses=3\nnum=1\ncoords=4\nanchors=1,1\n"
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("[net]\ninputs=4\n[connected]\noutput=3\n[softmax]\n", "takes a vector, not an image"),
-        (NET + "[convolutional]\nfilters=3\n[iseg]\nclasses=2\nids=1\n", r"ends with \[iseg\], a head without boxes"),
-        (NET + "[maxpool]\nsize=2\nstride=2\n", r"it ends with \[maxpool\], a map of 4×4×3"),
-        (NET + "[maxpool]\nsize=4\nstride=8\n", None),
-    ],
-)
-def test_names_of_network_need_a_task(text: str, message: str | None) -> None:
-    network = darkparse.compile(text)
-    if message is None:
-        assert is_classifier(network)
-        assert check_detector(network, ["a", "b", "c"], use_class_map=False) == ("a", "b", "c")
-        return
-    for check in (lambda: is_classifier(network), lambda: check_detector(network, None, use_class_map=False)):
-        with pytest.raises(darkparse.DarkparseError, match=message):
-            check()
-
-
-def test_classes_of_a_map_replace_those_of_the_head(tmp_path: Path) -> None:
-    (tmp_path / "x.map").write_text("2\n0\n")
-    (tmp_path / "x.cfg").write_text(f"{NET}{REGION}map=x.map\n")
-    network = darkparse.compile(tmp_path / "x.cfg")
-    assert [class_count(network, use_class_map=use) for use in (False, True)] == [3, 2]
-    assert class_count(darkparse.compile(NET + REGION), use_class_map=False) == 3
-    with pytest.raises(darkparse.DarkparseError, match="head without map="):
-        class_count(darkparse.compile(NET + REGION), use_class_map=True)
-    assert class_count(darkparse.compile(CLASSIFIER), use_class_map=False) == 4

@@ -16,7 +16,7 @@ from darkparse.datasets.sources import InputFile
 from darkparse.detect.batch.drawings import plan_drawings
 from darkparse.detect.detection import Detection
 from darkparse.detect.images import as_image, open_image
-from darkparse.detect.task import class_count, is_classifier
+from darkparse.detect.task import check_detector, class_count, is_classifier
 from tests.conftest import DATA
 from tests.detect.reference import TINY
 
@@ -33,12 +33,23 @@ YOLO = "[convolutional]\nfilters={}\n[yolo]\nclasses={}\nnum=1\nmask=0\nanchors=
             NET + YOLO.format(7, 2) + "[route]\nlayers=-2\n" + YOLO.format(8, 3),
             "heads have different numbers of classes",
         ),
-        (NET + "[maxpool]\nsize=2\nstride=2\n", r"neither a detector nor a classifier: it ends with \[maxpool\]"),
+        (
+            NET + "[maxpool]\nsize=2\nstride=2\n",
+            r"neither a detector nor a classifier: it ends with \[maxpool\], a map of 4×4×3",
+        ),
     ],
 )
 def test_network_that_neither_detects_nor_classifies_raises(text: str, message: str) -> None:
-    with pytest.raises(darkparse.DarkparseError, match=message):
-        is_classifier(darkparse.compile(text.replace("layers=-2", "layers=-2")))
+    network = darkparse.compile(text)
+    for check in (lambda: is_classifier(network), lambda: check_detector(network, None, use_class_map=False)):
+        with pytest.raises(darkparse.DarkparseError, match=message):
+            check()
+
+
+def test_network_that_ends_with_one_cell_is_a_classifier() -> None:
+    network = darkparse.compile(NET + "[maxpool]\nsize=4\nstride=8\n")
+    assert is_classifier(network)
+    assert check_detector(network, ["a", "b", "c"], use_class_map=False) == ("a", "b", "c")
 
 
 def test_class_count_with_class_map_counts_its_lines(tmp_path: Path) -> None:
@@ -47,9 +58,11 @@ def test_class_count_with_class_map_counts_its_lines(tmp_path: Path) -> None:
     (tmp_path / "x.cfg").write_text(f"{NET}{head}map=x.map\n")
     network = darkparse.compile(tmp_path / "x.cfg")
     assert [class_count(network, use_class_map=use) for use in (False, True)] == [3, 2]
+    assert class_count(darkparse.compile(NET + head), use_class_map=False) == 3
     with pytest.raises(darkparse.DarkparseError, match="head without map="):
         class_count(darkparse.compile(NET + head), use_class_map=True)
-    assert class_count(darkparse.compile(f"{NET}[avgpool]\n[softmax]\n"), use_class_map=False) == 3
+    for layers, classes in (("", 3), ("[convolutional]\nfilters=4\nsize=1\n", 4)):
+        assert class_count(darkparse.compile(f"{NET}{layers}[avgpool]\n[softmax]\n"), use_class_map=False) == classes
 
 
 def _make_png(mode: str, size: tuple[int, int], *, fill: int = 0) -> io.BytesIO:
